@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#
+# How Stave and its tests are compiled, and the functions that declare tests:
+#
+#   stave_unit_test(SOURCE)                                   unit.<unit>          for src/**/<unit>_test.cpp (called by the top)
+#   stave_property_test(NAME SOURCES file... [SLOW] ...)      props.<NAME>
+#   stave_fuzzer(NAME SOURCES file... ...)                    fuzz.<NAME>.replay   replays corpus/<NAME>
+#   stave_core_variant(TARGET [SHARED] DEFINITIONS name=1..)  the core (or libstave.so) compiled again, for deliberate defects
+#
+# ctest names are <kind>.<subject>[.<variant>]; labels are unit, props, fuzz, misuse and slow.
+
+# --- everything that is compiled ---------------------------------------------------------------------------------
+
+# STAVE_YIELD_POINTS and STAVE_DEBUG_CHECKS are always defined, as 0 or 1, so that -Wundef finds a slip of the pen.
+add_compile_definitions(
+  STAVE_YIELD_POINTS=$<BOOL:${STAVE_YIELD_POINTS}>
+  STAVE_DEBUG_CHECKS=$<BOOL:${STAVE_DEBUG_CHECKS}>)
+if(STAVE_MUTANT)
+  add_compile_definitions("STAVE_MUTANT_${STAVE_MUTANT}=1")
+endif()
+
+add_compile_options(-Wall -Wextra -Wconversion -Wshadow -Wundef -Wcast-align -Wcast-qual)
+if(STAVE_WERROR)
+  add_compile_options(-Werror)
+endif()
+
+if(STAVE_SANITIZE)
+  # The core is compiled without RTTI, so that UBSan's check of virtual calls cannot work.
+  add_compile_options("-fsanitize=${STAVE_SANITIZE}" -fno-sanitize=vptr -fno-sanitize-recover=all -fno-omit-frame-pointer)
+  add_link_options("-fsanitize=${STAVE_SANITIZE}" -fno-sanitize=vptr)
+endif()
+if(STAVE_FUZZ_ENGINE)
+  # Coverage is recorded everywhere; the engine itself, which brings a main, is linked to fuzzers alone.
+  add_compile_options(-fsanitize=fuzzer-no-link)
+  add_link_options(-fsanitize=fuzzer-no-link)
+endif()
+
+# Each linker driver adds what its own language needs and no more: CMake would put libstdc++ behind libstave.so, which
+# is linked by the C driver because it must need libc alone.
+set(CMAKE_C_IMPLICIT_LINK_LIBRARIES "")
+set(CMAKE_CXX_IMPLICIT_LINK_LIBRARIES "")
+
+# --- the core ----------------------------------------------------------------------------------------------------
+
+# The compiler must not reason about the functions that we define: it would turn our calloc into a call of calloc.
+set(STAVE_NO_BUILTIN "")
+foreach(function malloc free calloc realloc reallocarray memalign posix_memalign aligned_alloc valloc pvalloc)
+  list(APPEND STAVE_NO_BUILTIN "-fno-builtin-${function}")
+endforeach()
+
+# What users of the core, in whichever form, compile with.
+function(stave_core_usage target)
+  target_include_directories(${target} PUBLIC "${PROJECT_SOURCE_DIR}/src")
+endfunction()
+
+# How the sources of the core themselves are compiled.
+function(stave_core_options target)
+  stave_core_usage(${target})
+  target_compile_options(${target} PRIVATE
+    -fno-exceptions -fno-rtti -fno-threadsafe-statics -fvisibility=hidden -fvisibility-inlines-hidden
+    -ftls-model=initial-exec -fno-plt -fstack-protector-strong ${STAVE_NO_BUILTIN})
+  if(NOT STAVE_SANITIZE)
+    target_compile_options(${target} PRIVATE -fno-semantic-interposition)
+  endif()
+endfunction()
+
+# How libstave.so is linked.
+function(stave_shared_options target)
+  set_target_properties(${target} PROPERTIES LINKER_LANGUAGE C)
+  # nodelete: a thread that ends after dlclose would run our destructor from memory that is gone.
+  target_link_options(${target} PRIVATE
+    -static-libgcc -Wl,--no-undefined -Wl,-z,relro -Wl,-z,now -Wl,-z,noexecstack -Wl,-z,nodelete)
+endfunction()
+
+# stave_core_variant(TARGET [SHARED] DEFINITIONS name=value...)
+#
+# Compiles the core again with more definitions. TARGET is a static library that stands where stave_core does; with
+# SHARED it stands where libstave.so does and is called lib<TARGET>.so (only if STAVE_SHARED is on).
+# It is built only when something that is built needs it.
+function(stave_core_variant target)
+  cmake_parse_arguments(PARSE_ARGV 1 arg "SHARED" "" "DEFINITIONS")
+  if(arg_UNPARSED_ARGUMENTS)
+    message(FATAL_ERROR "stave_core_variant(${target}): what is ${arg_UNPARSED_ARGUMENTS}?")
+  endif()
+  if(arg_SHARED)
+    if(NOT STAVE_SHARED)
+      message(FATAL_ERROR "stave_core_variant(${target} SHARED) in a build with STAVE_SHARED=OFF")
+    endif()
+    add_library(${target} SHARED EXCLUDE_FROM_ALL ${stave_sources} ${stave_interposers})
+    stave_shared_options(${target})
+  else()
+    add_library(${target} STATIC EXCLUDE_FROM_ALL ${stave_sources})
+  endif()
+  stave_core_options(${target})
+  # PUBLIC: headers have code too, and one program must not see two versions of it.
+  target_compile_definitions(${target} PUBLIC ${arg_DEFINITIONS})
+endfunction()
+
+# --- tests -------------------------------------------------------------------------------------------------------
+
+# stave_unit_test(SOURCE): src/**/<unit>_test.cpp, a GoogleTest program, as unit.<unit>.
+#
+# A unit is tested on the core. The tests of the interposers (api/malloc_test.cpp, api/new_test.cpp) are linked to libstave.so,
+# so that the whole test program runs on it.
+function(stave_unit_test source)
+  cmake_path(GET source STEM stem)
+  string(REGEX REPLACE "_test$" "" unit "${stem}")
+  set(library stave_core)
+  if("${source}" MATCHES "/src/api/(malloc|new)_test\\.cpp$")
+    if(NOT STAVE_SHARED)
+      return()
+    endif()
+    set(library stave)
+  endif()
+  add_executable(unit_${unit} "${source}")
+  target_link_libraries(unit_${unit} PRIVATE ${library} GTest::gtest_main Threads::Threads)
+  if(library STREQUAL "stave")
+    # Without these the compiler removes pairs of malloc and free.
+    target_compile_options(unit_${unit} PRIVATE ${STAVE_NO_BUILTIN})
+  endif()
+  add_test(NAME unit.${unit} COMMAND unit_${unit} --gtest_brief=1)
+  set_tests_properties(unit.${unit} PROPERTIES LABELS unit TIMEOUT 120)
+endfunction()
+
+# stave_property_test(NAME SOURCES file... [SLOW] [TIMEOUT s] [CORE library] [LIBRARIES library...] [DEFINITIONS name=value...])
+#
+# A program of GoogleTest and RapidCheck (gtest_main is linked; a source may have a main of its own), as props.<NAME>.
+# CORE names another build of the core, from stave_core_variant, or NONE. The include roots are src/ and the project's root.
+function(stave_property_test name)
+  cmake_parse_arguments(PARSE_ARGV 1 arg "SLOW" "TIMEOUT;CORE" "SOURCES;LIBRARIES;DEFINITIONS")
+  if(arg_UNPARSED_ARGUMENTS)
+    message(FATAL_ERROR "stave_property_test(${name}): what is ${arg_UNPARSED_ARGUMENTS}?")
+  endif()
+  if(NOT arg_CORE)
+    set(arg_CORE stave_core)
+  elseif(arg_CORE STREQUAL "NONE")
+    set(arg_CORE "")
+  endif()
+  if(NOT arg_TIMEOUT)
+    set(arg_TIMEOUT 300)
+  endif()
+  add_executable(props_${name} ${arg_SOURCES})
+  target_include_directories(props_${name} PRIVATE "${PROJECT_SOURCE_DIR}")
+  target_compile_definitions(props_${name} PRIVATE ${arg_DEFINITIONS})
+  target_link_libraries(props_${name} PRIVATE
+    ${arg_CORE} ${arg_LIBRARIES} rapidcheck rapidcheck_gtest GTest::gtest_main Threads::Threads)
+  add_test(NAME props.${name} COMMAND props_${name} --gtest_brief=1)
+  set(labels props)
+  if(arg_SLOW)
+    list(APPEND labels slow)
+  endif()
+  set_tests_properties(props.${name} PROPERTIES LABELS "${labels}" TIMEOUT ${arg_TIMEOUT})
+endfunction()
+
+# stave_fuzzer(NAME SOURCES file... [TIMEOUT s] [CORE library] [LIBRARIES library...] [DEFINITIONS name=value...])
+#
+# fuzz_<NAME>, a program with LLVMFuzzerTestOneInput. It is linked to STAVE_FUZZ_ENGINE (preset fuzz), or else to
+# fuzz/standalone_main.cpp, which runs the files and the directories of files that it is given. Either way
+# fuzz.<NAME>.replay runs every file of corpus/<NAME>, which must exist: an empty replay proves nothing.
+function(stave_fuzzer name)
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "TIMEOUT;CORE" "SOURCES;LIBRARIES;DEFINITIONS")
+  if(arg_UNPARSED_ARGUMENTS)
+    message(FATAL_ERROR "stave_fuzzer(${name}): what is ${arg_UNPARSED_ARGUMENTS}?")
+  endif()
+  if(NOT arg_CORE)
+    set(arg_CORE stave_core)
+  endif()
+  if(NOT arg_TIMEOUT)
+    set(arg_TIMEOUT 120)
+  endif()
+  set(corpus "${PROJECT_SOURCE_DIR}/corpus/${name}")
+  file(GLOB seeds "${corpus}/*")
+  if(NOT seeds)
+    message(FATAL_ERROR "stave_fuzzer(${name}): no seeds in corpus/${name}")
+  endif()
+  add_executable(fuzz_${name} ${arg_SOURCES})
+  target_include_directories(fuzz_${name} PRIVATE "${PROJECT_SOURCE_DIR}")
+  target_compile_definitions(fuzz_${name} PRIVATE ${arg_DEFINITIONS})
+  target_link_libraries(fuzz_${name} PRIVATE ${arg_CORE} ${arg_LIBRARIES} Threads::Threads)
+  if(STAVE_FUZZ_ENGINE)
+    target_link_options(fuzz_${name} PRIVATE ${STAVE_FUZZ_ENGINE})
+    # -runs=0: each file of the corpus once, nothing new.
+    add_test(NAME fuzz.${name}.replay COMMAND fuzz_${name} -runs=0 "${corpus}")
+  else()
+    target_sources(fuzz_${name} PRIVATE "${PROJECT_SOURCE_DIR}/fuzz/standalone_main.cpp")
+    add_test(NAME fuzz.${name}.replay COMMAND fuzz_${name} "${corpus}")
+  endif()
+  set_tests_properties(fuzz.${name}.replay PROPERTIES LABELS fuzz TIMEOUT ${arg_TIMEOUT})
+  if(NOT TARGET stave_fuzzers)
+    add_custom_target(stave_fuzzers)
+  endif()
+  add_dependencies(stave_fuzzers fuzz_${name})
+endfunction()

@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// The C family: argument checks, errno, nothing else. Semantics are those that the GNU C library documents.
+#include <malloc.h>
+
+#include <cerrno>
+#include <climits>
+#include <cstdint>
+#include <cstdio>
+
+#include "base/attributes.hpp"
+#include "heap/fast_path.hpp"
+#include "heap/process.hpp"
+#include "os/kernel.hpp"
+#include "os/report.hpp"
+
+namespace stave {
+namespace {
+
+/// The heap of this thread, which must exist: for calls that are not on the fast path. nullptr if memory is out.
+ThreadHeap& started_heap() {
+  if (!process_is_started()) (void)process_heap_slow();
+  return thread_heap();
+}
+
+STAVE_FAST void* or_no_memory(void* pointer) {
+  if (pointer == nullptr) [[unlikely]] errno = ENOMEM;
+  return pointer;
+}
+
+void* allocate_aligned(std::size_t alignment, std::size_t size) {
+  return or_no_memory(g_process.allocate_aligned(started_heap(), alignment, size));
+}
+
+Stats current_stats() {
+  if (!process_is_started()) return {};
+  const ArenaLocked<ProcessStorage> locked(g_process.arena, g_process.constants);
+  return g_process.stats();
+}
+
+}  // namespace
+}  // namespace stave
+
+using stave::g_process;
+using stave::thread_heap;
+
+extern "C" {
+
+STAVE_EXPORT void* malloc(std::size_t size) { return stave::or_no_memory(stave::allocate(g_process, thread_heap(), size)); }
+
+/// Keeps errno on every path: none of them goes through the C library.
+STAVE_EXPORT void free(void* pointer) { stave::deallocate(g_process, thread_heap(), pointer); }
+
+STAVE_EXPORT void* calloc(std::size_t count, std::size_t size) {
+  return stave::or_no_memory(g_process.allocate_zeroed(thread_heap(), count, size));
+}
+
+STAVE_EXPORT void* realloc(void* pointer, std::size_t size) {
+  if (pointer == nullptr) return malloc(size);
+  if (size == 0) {
+    free(pointer);
+    return nullptr;
+  }
+  return stave::or_no_memory(g_process.reallocate(thread_heap(), pointer, size));
+}
+
+STAVE_EXPORT void* reallocarray(void* pointer, std::size_t count, std::size_t size) {
+  std::size_t bytes = 0;
+  if (!stave::multiply(count, size, &bytes)) {
+    errno = ENOMEM;
+    return nullptr;
+  }
+  return realloc(pointer, bytes);
+}
+
+STAVE_EXPORT void* memalign(std::size_t alignment, std::size_t size) {
+  // As glibc: an alignment that is not a power of two is rounded up to the next.
+  if (alignment > SIZE_MAX / 2 + 1) {
+    errno = EINVAL;
+    return nullptr;
+  }
+  return stave::allocate_aligned(std::bit_ceil(alignment), size);
+}
+
+STAVE_EXPORT void* aligned_alloc(std::size_t alignment, std::size_t size) {
+  // glibc 2.36 does not ask that the size be a multiple, and neither do its programs.
+  return memalign(alignment, size);
+}
+
+STAVE_EXPORT int posix_memalign(void** result, std::size_t alignment, std::size_t size) {
+  if (alignment % sizeof(void*) != 0 || !stave::is_power_of_two(alignment)) return EINVAL;
+  const int saved = errno;
+  void* const memory = stave::allocate_aligned(alignment, size);
+  errno = saved;
+  if (memory == nullptr) return ENOMEM;
+  *result = memory;
+  return 0;
+}
+
+STAVE_EXPORT void* valloc(std::size_t size) { return stave::allocate_aligned(stave::page_size(), size); }
+
+STAVE_EXPORT void* pvalloc(std::size_t size) {
+  const std::size_t page = stave::page_size();
+  if (size > SIZE_MAX - page) {
+    errno = ENOMEM;
+    return nullptr;
+  }
+  return stave::allocate_aligned(page, size == 0 ? page : stave::align_up(size, page));
+}
+
+STAVE_EXPORT void cfree(void* pointer) { free(pointer); }
+STAVE_EXPORT void free_sized(void* pointer, std::size_t) { free(pointer); }
+STAVE_EXPORT void free_aligned_sized(void* pointer, std::size_t, std::size_t) { free(pointer); }
+
+STAVE_EXPORT std::size_t malloc_usable_size(void* pointer) {
+  return pointer == nullptr ? 0 : g_process.usable_size(pointer, stave::Fault::freed_pointer);
+}
+
+STAVE_EXPORT int malloc_trim(std::size_t) {
+  if (!stave::process_is_started()) return 0;
+  stave::ThreadHeap& heap = thread_heap();
+  return g_process.trim(&heap) ? 1 : 0;
+}
+
+/// No parameter of glibc's has a meaning here: accepted, as programs expect, and without effect.
+STAVE_EXPORT int mallopt(int, int) { return 1; }
+
+STAVE_EXPORT struct mallinfo2 mallinfo2(void) {
+  const stave::Stats stats = stave::current_stats();
+  struct mallinfo2 info {};
+  info.arena = stats.mapped_bytes;
+  info.ordblks = stats.chunks;
+  info.hblks = stats.large_blocks;
+  info.uordblks = stats.live_bytes;
+  info.fordblks = stats.mapped_bytes > stats.live_bytes ? stats.mapped_bytes - stats.live_bytes : 0;
+  return info;
+}
+
+STAVE_EXPORT struct mallinfo mallinfo(void) {
+  const struct mallinfo2 wide = mallinfo2();
+  const auto clipped = [](std::size_t value) { return value > INT_MAX ? INT_MAX : static_cast<int>(value); };
+  struct mallinfo info {};
+  info.arena = clipped(wide.arena);
+  info.ordblks = clipped(wide.ordblks);
+  info.hblks = clipped(wide.hblks);
+  info.uordblks = clipped(wide.uordblks);
+  info.fordblks = clipped(wide.fordblks);
+  return info;
+}
+
+STAVE_EXPORT int malloc_info(int options, FILE* stream) {
+  if (options != 0) {
+    errno = EINVAL;
+    return -1;
+  }
+  const stave::Stats stats = stave::current_stats();
+  const int written = std::fprintf(
+      stream,
+      "<malloc version=\"stave-1\">\n"
+      "<allocations live=\"%llu\" bytes=\"%llu\" served=\"%llu\"/>\n"
+      "<slots held=\"%llu\"/>\n"
+      "<chunks used=\"%llu\" vacant=\"%llu\"/>\n"
+      "<large live=\"%llu\"/>\n"
+      "<heaps count=\"%llu\"/>\n"
+      "<guards installed=\"%llu\" skipped=\"%llu\"/>\n"
+      "<system type=\"current\" size=\"%llu\"/>\n"
+      "</malloc>\n",
+      static_cast<unsigned long long>(stats.live_allocations), static_cast<unsigned long long>(stats.live_bytes),
+      static_cast<unsigned long long>(stats.calls_served), static_cast<unsigned long long>(stats.held_slots),
+      static_cast<unsigned long long>(stats.chunks), static_cast<unsigned long long>(stats.vacant_chunks),
+      static_cast<unsigned long long>(stats.large_blocks), static_cast<unsigned long long>(stats.heaps),
+      static_cast<unsigned long long>(stats.guards_installed), static_cast<unsigned long long>(stats.guards_skipped),
+      static_cast<unsigned long long>(stats.mapped_bytes));
+  return written < 0 ? -1 : 0;
+}
+
+STAVE_EXPORT void malloc_stats(void) {
+  const stave::Stats stats = stave::current_stats();
+  char storage[512];
+  stave::TextBuffer out(storage, sizeof storage);
+  out.text("system bytes     = ").decimal(stats.mapped_bytes);
+  out.text("\nin use bytes     = ").decimal(stats.live_bytes);
+  out.text("\nallocations      = ").decimal(stats.live_allocations).text("\n");
+  stave::kernel::write_all(2, out.data(), out.size());
+}
+
+}  // extern "C"

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// Every operator new and delete. The library needs no C++ runtime: what a failing new must do (call the new-handler, throw
+// std::bad_alloc) it asks of the program's own, by weak reference. A program without one has no throwing new either.
+#include <cstddef>
+#include <cstdlib>
+#include <new>
+
+#include "base/attributes.hpp"
+#include "heap/fast_path.hpp"
+#include "heap/process.hpp"
+
+// std::get_new_handler() and std::__throw_bad_alloc(), by their symbols.
+extern "C" {
+[[gnu::weak]] std::new_handler _ZSt15get_new_handlerv();
+[[noreturn, gnu::weak]] void _ZSt17__throw_bad_allocv();
+}
+
+namespace {
+
+using stave::g_process;
+using stave::thread_heap;
+
+enum class OnFailure { throws, returns_null };
+
+/// What a failing operator new does: asks the new-handler to make room and tries again.
+template <class Try>
+STAVE_COLD void* retry(Try attempt, OnFailure on_failure) {
+  for (;;) {
+    const std::new_handler handler = &_ZSt15get_new_handlerv != nullptr ? _ZSt15get_new_handlerv() : nullptr;
+    if (handler == nullptr) break;
+    handler();  // may throw std::bad_alloc, or not return
+    if (void* const memory = attempt()) return memory;
+  }
+  if (on_failure == OnFailure::returns_null) return nullptr;
+  if (&_ZSt17__throw_bad_allocv != nullptr) _ZSt17__throw_bad_allocv();
+  std::abort();
+}
+
+STAVE_FAST void* make(std::size_t size, OnFailure on_failure) {
+  void* const memory = stave::allocate(g_process, thread_heap(), size);
+  if (memory != nullptr) [[likely]] return memory;
+  return retry([=] { return stave::allocate(g_process, thread_heap(), size); }, on_failure);
+}
+
+STAVE_FAST void* make(std::size_t size, std::align_val_t alignment, OnFailure on_failure) {
+  const auto attempt = [=] {
+    if (!stave::process_is_started()) (void)stave::process_heap_slow();
+    return g_process.allocate_aligned(thread_heap(), static_cast<std::size_t>(alignment), size);
+  };
+  void* const memory = attempt();
+  if (memory != nullptr) [[likely]] return memory;
+  return retry(attempt, on_failure);
+}
+
+STAVE_FAST void unmake(void* pointer) { stave::deallocate(g_process, thread_heap(), pointer); }
+
+}  // namespace
+
+STAVE_EXPORT void* operator new(std::size_t size) { return make(size, OnFailure::throws); }
+STAVE_EXPORT void* operator new[](std::size_t size) { return make(size, OnFailure::throws); }
+STAVE_EXPORT void* operator new(std::size_t size, const std::nothrow_t&) noexcept {
+  return make(size, OnFailure::returns_null);
+}
+STAVE_EXPORT void* operator new[](std::size_t size, const std::nothrow_t&) noexcept {
+  return make(size, OnFailure::returns_null);
+}
+STAVE_EXPORT void* operator new(std::size_t size, std::align_val_t alignment) {
+  return make(size, alignment, OnFailure::throws);
+}
+STAVE_EXPORT void* operator new[](std::size_t size, std::align_val_t alignment) {
+  return make(size, alignment, OnFailure::throws);
+}
+STAVE_EXPORT void* operator new(std::size_t size, std::align_val_t alignment, const std::nothrow_t&) noexcept {
+  return make(size, alignment, OnFailure::returns_null);
+}
+STAVE_EXPORT void* operator new[](std::size_t size, std::align_val_t alignment, const std::nothrow_t&) noexcept {
+  return make(size, alignment, OnFailure::returns_null);
+}
+
+STAVE_EXPORT void operator delete(void* pointer) noexcept { unmake(pointer); }
+STAVE_EXPORT void operator delete[](void* pointer) noexcept { unmake(pointer); }
+STAVE_EXPORT void operator delete(void* pointer, const std::nothrow_t&) noexcept { unmake(pointer); }
+STAVE_EXPORT void operator delete[](void* pointer, const std::nothrow_t&) noexcept { unmake(pointer); }
+STAVE_EXPORT void operator delete(void* pointer, std::size_t) noexcept { unmake(pointer); }
+STAVE_EXPORT void operator delete[](void* pointer, std::size_t) noexcept { unmake(pointer); }
+STAVE_EXPORT void operator delete(void* pointer, std::align_val_t) noexcept { unmake(pointer); }
+STAVE_EXPORT void operator delete[](void* pointer, std::align_val_t) noexcept { unmake(pointer); }
+STAVE_EXPORT void operator delete(void* pointer, std::align_val_t, const std::nothrow_t&) noexcept { unmake(pointer); }
+STAVE_EXPORT void operator delete[](void* pointer, std::align_val_t, const std::nothrow_t&) noexcept { unmake(pointer); }
+STAVE_EXPORT void operator delete(void* pointer, std::size_t, std::align_val_t) noexcept { unmake(pointer); }
+STAVE_EXPORT void operator delete[](void* pointer, std::size_t, std::align_val_t) noexcept { unmake(pointer); }

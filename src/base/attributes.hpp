@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// Every compiler attribute has one spelling, which names the intent.
+#pragma once
+
+/// On the path that every small malloc or free takes: inlined into its caller.
+#define STAVE_FAST [[gnu::always_inline]] inline
+/// Behind a tail call from a fast path; kept out of line, so that the fast path stays on one screen.
+#define STAVE_SLOW [[gnu::noinline]]
+/// Slow, and so rare that it is laid out away from everything else.
+#define STAVE_COLD [[gnu::noinline, gnu::cold]]
+/// Part of the library's ABI. Everything else is hidden.
+#define STAVE_EXPORT [[gnu::visibility("default")]]
+/// Thread-local words must not need a lazily allocated block: that would call malloc inside malloc.
+#define STAVE_TLS [[gnu::tls_model("initial-exec")]] thread_local

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// Arithmetic that the language lacks. All of it constexpr; nothing here knows what an allocator is.
+#pragma once
+
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+
+namespace stave {
+
+__extension__ using Uint128 = unsigned __int128;
+
+[[nodiscard]] constexpr bool is_power_of_two(std::size_t value) { return std::has_single_bit(value); }
+
+/// `value` rounded up to a multiple of `alignment`, a power of two. Wraps around on overflow: check first.
+[[nodiscard]] constexpr std::size_t align_up(std::size_t value, std::size_t alignment) {
+  return (value + (alignment - 1)) & ~(alignment - 1);
+}
+
+[[nodiscard]] constexpr std::size_t align_down(std::size_t value, std::size_t alignment) {
+  return value & ~(alignment - 1);
+}
+
+/// floor(log2(value)), for value != 0.
+[[nodiscard]] constexpr unsigned log2_floor(std::size_t value) {
+  return static_cast<unsigned>(std::bit_width(value) - 1);
+}
+
+/// a * b in `*product`; false if that overflows.
+[[nodiscard]] constexpr bool multiply(std::size_t a, std::size_t b, std::size_t* product) {
+  return !__builtin_mul_overflow(a, b, product);
+}
+
+/// The 128-bit product of two words, folded. Keyed by adding secrets to the operands, it is the non-linear mixer of
+/// our tags (wyhash's `mum`, by Wang Yi).
+[[nodiscard]] constexpr std::uint64_t multiply_fold(std::uint64_t a, std::uint64_t b) {
+  const Uint128 product = static_cast<Uint128>(a) * b;
+  return static_cast<std::uint64_t>(product) ^ static_cast<std::uint64_t>(product >> 64);
+}
+
+/// Only the lowest `count` bits set; count may be 0 to 64.
+[[nodiscard]] constexpr std::uint64_t low_bits(unsigned count) {
+  return count >= 64 ? ~std::uint64_t{0} : (std::uint64_t{1} << count) - 1;
+}
+
+[[nodiscard]] inline std::uintptr_t address_of(const volatile void* pointer) {
+  return reinterpret_cast<std::uintptr_t>(pointer);
+}
+
+}  // namespace stave

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// The vocabulary of detected faults.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace stave {
+
+/// A violation of memory safety that a check detected. Ordinary failure (no memory, a size that overflows, a bad
+/// alignment) is errno and never a fault.
+enum class Fault : std::uint8_t {
+#define STAVE_FAULT(name, id, built, cause) name,
+#include "base/fault.def"
+#undef STAVE_FAULT
+};
+
+inline constexpr std::size_t kFaultCount = 0
+#define STAVE_FAULT(name, id, built, cause) +1
+#include "base/fault.def"
+#undef STAVE_FAULT
+    ;
+
+/// Everything that may be known about a fault when it is detected. A field that is not known is zero.
+struct FaultRecord {
+  Fault fault{};
+  const char* rule = nullptr;     ///< the check that fired, as a static phrase
+  const void* address = nullptr;  ///< the pointer that the caller named, or the damaged word
+  const void* chunk = nullptr;    ///< first byte of the chunk or of the large block's mapping
+  std::size_t slot_size = 0;      ///< bytes of a slot of the chunk, or of the large block
+  std::size_t slot = 0;           ///< index of the slot, meaningful if slot_size != 0 and not large
+  bool large = false;             ///< the address belongs to a large block
+  const char* state = nullptr;    ///< live, held, marked, free, never-used
+};
+
+/// The stable kebab-case id, as it stands in reports and as a heading of SECURITY.md.
+[[nodiscard]] constexpr const char* fault_id(Fault fault) {
+  constexpr const char* kIds[] = {
+#define STAVE_FAULT(name, id, built, cause) id,
+#include "base/fault.def"
+#undef STAVE_FAULT
+  };
+  return kIds[static_cast<std::size_t>(fault)];
+}
+
+/// One sentence on what usually causes the fault.
+[[nodiscard]] constexpr const char* fault_cause(Fault fault) {
+  constexpr const char* kCauses[] = {
+#define STAVE_FAULT(name, id, built, cause) cause,
+#include "base/fault.def"
+#undef STAVE_FAULT
+  };
+  return kCauses[static_cast<std::size_t>(fault)];
+}
+
+/// Whether a check in the tree reports this fault today.
+[[nodiscard]] constexpr bool fault_is_built(Fault fault) {
+  constexpr bool kBuilt[] = {
+#define STAVE_FAULT(name, id, built, cause) (built) != 0,
+#include "base/fault.def"
+#undef STAVE_FAULT
+  };
+  return kBuilt[static_cast<std::size_t>(fault)];
+}
+
+}  // namespace stave

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// Where chunks come from and go to: spans of address space, cut into chunks, each pinned to its size class.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "chunk/chunk.hpp"
+#include "chunk/constants.hpp"
+#include "chunk/registry.hpp"
+#include "os/lock.hpp"
+#include "os/pages.hpp"
+#include "policy/random.hpp"
+
+namespace stave {
+
+/// What distinguishes the process-wide allocator from an instance.
+struct ProcessStorage {
+  using Pages = KernelPages;
+  using Registry = SparseRegistry;
+  static constexpr bool kProcess = true;  ///< signals are blocked in critical sections
+};
+struct InstanceStorage {
+  using Pages = RegionPages;
+  using Registry = FlatRegistry;
+  static constexpr bool kProcess = false;
+};
+
+/// Address space mapped at once and cut into chunks of one length.
+struct Span {
+  Span* next;
+  char* start;
+  std::uint32_t cells;      ///< chunks that fit
+  std::uint32_t remaining;  ///< of them never used yet: the first entries of `order`
+  std::uint32_t units_log2;
+  std::uint16_t order[];
+};
+
+/// Counts of an arena.
+struct ArenaCounts {
+  std::uint64_t chunks = 0;
+  std::uint64_t vacant_chunks = 0;
+  std::uint64_t mapped_bytes = 0;
+  std::uint64_t guards_installed = 0;
+  std::uint64_t guards_skipped = 0;
+};
+
+/// Every function but the constructor's kin needs `lock` held.
+template <class S>
+class Arena {
+ public:
+  /// pre: pages and registry are started, `constants` outlives the arena.
+  void start(const Constants& constants, const Seed& seed);
+
+  /// Other random places from now on: in the child of a fork.
+  void reseed(const Seed& seed) { random_.start(seed, 0); }
+
+  /// A chunk of the class for `owner`: sealed header, nothing opened, in no list. nullptr if memory is out.
+  ///
+  /// Prefers a vacant chunk of the same class; then a fresh place; and only when the kernel gives no more address space a
+  /// vacant chunk of another class, whose content and stale pointers were made to fault (or at least emptied) when it was
+  /// vacated.
+  [[nodiscard]] Chunk* acquire_chunk(SizeClass cls, void* owner);
+
+  /// Takes an empty chunk back: its memory goes to the kernel, stale pointers into it fault, its place stays with its
+  /// class. pre: nothing of it is live, held, cached or pending.
+  void release_chunk(Chunk* chunk);
+
+  /// Memory for our own records, zeroed, never given back, aligned at 64 (at a page if it has a page or more).
+  [[nodiscard]] void* metadata(std::size_t bytes);
+
+  /// Lays guards over [start, start + bytes): by advice, else by protection within the budget. What is none is counted.
+  [[nodiscard]] GuardKind guard_pair(void* first, std::size_t first_bytes, void* second, std::size_t second_bytes);
+  /// The guards of a pair are gone, with their mapping.
+  void forget_guard_pair(GuardKind kind);
+
+  /// A place for a new mapping of `bytes`, as a hint for pages.map.
+  [[nodiscard]] std::uintptr_t random_place(std::size_t bytes);
+
+  /// Calls visit(Chunk*) for every chunk that has an owner.
+  template <class Visit>
+  void for_each_chunk(Visit visit) const {
+    for (const Span* span = spans_; span != nullptr; span = span->next) {
+      const std::size_t bytes = kUnit << span->units_log2;
+      for (std::uint32_t cell = 0; cell != span->cells; ++cell) {
+        const std::uintptr_t address = address_of(span->start) + cell * bytes;
+        const RegistryEntry entry = registry.find(address);
+        if (entry.is_chunk()) visit(header_at(address, entry));
+      }
+    }
+  }
+
+  typename S::Pages pages;
+  typename S::Registry registry;
+  Lock lock;
+  ArenaCounts counts;
+
+ private:
+  /// Starts of the vacant chunks of a class. Has room for all chunks of the class there are, so that releasing cannot fail.
+  struct VacantPool {
+    std::uintptr_t* starts;
+    std::uint32_t count;
+    std::uint32_t capacity;
+    std::uint32_t chunks;  ///< of this class, vacant or not
+  };
+
+  [[nodiscard]] bool grow_pool(VacantPool& pool);
+  [[nodiscard]] char* take_vacant(SizeClass from, SizeClass to, GuardKind* guard);
+  [[nodiscard]] char* take_fresh(SizeClass cls, GuardKind* guard);
+  [[nodiscard]] bool add_span(std::uint32_t units_log2);
+  [[nodiscard]] Chunk* make_chunk(char* start, SizeClass cls, GuardKind guard, void* owner);
+  [[nodiscard]] bool may_protect();
+
+  const Constants* constants_ = nullptr;
+  Random random_;
+  Span* spans_ = nullptr;
+  Span* cut_from_[kLargestUnitsLog2 + 1] = {};        ///< the span of each chunk length that has cells left
+  std::size_t next_span_bytes_[kLargestUnitsLog2 + 1] = {};
+  VacantPool pools_[kClassCount] = {};
+  char* metadata_next_ = nullptr;
+  char* metadata_end_ = nullptr;
+  std::uintptr_t window_ = 0;       ///< spans and large blocks lie in a random window
+  std::size_t window_used_ = 0;
+  std::uint64_t protected_ = 0;     ///< mappings spent on guards by protection
+  std::uint64_t guard_turn_ = 0;
+};
+
+extern template class Arena<ProcessStorage>;
+extern template class Arena<InstanceStorage>;
+
+/// Holds an arena's lock, with signals blocked where they could interrupt. Dies by `reentered` if this thread holds it.
+template <class S>
+class ArenaLocked {
+ public:
+  ArenaLocked(Arena<S>& arena, const Constants& constants) : signals_(S::kProcess), arena_(arena) {
+    if (!arena_.lock.acquire()) [[unlikely]] {
+      constants.die({.fault = Fault::reentered, .rule = "a critical section was entered from inside itself"});
+    }
+  }
+  ~ArenaLocked() { arena_.lock.release(); }
+  ArenaLocked(const ArenaLocked&) = delete;
+  ArenaLocked& operator=(const ArenaLocked&) = delete;
+
+ private:
+  SignalsBlocked signals_;
+  Arena<S>& arena_;
+};
+
+}  // namespace stave

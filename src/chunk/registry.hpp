@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// What every 64 KiB unit of the address space is: exact, and outside of the chunks, so that nothing of a forged chunk is
+// ever believed.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+#include "base/attributes.hpp"
+#include "base/bits.hpp"
+#include "os/pages.hpp"
+
+namespace stave {
+
+enum class UnitKind : std::uint32_t { none = 0, chunk = 1, vacant = 2, large = 3 };
+
+/// How the guard pages of a chunk were laid.
+enum class GuardKind : std::uint32_t { none = 0, advice = 1, protection = 2 };
+
+/// The entry of one unit, 32 bits.
+///
+///   bits   0-1   2-8    9-14    15-18  19-20         large: 2-31
+///          kind  class  colour  unit   guard kind    number of the record
+struct RegistryEntry {
+  std::uint32_t bits = 0;
+
+  [[nodiscard]] static constexpr RegistryEntry of_chunk(UnitKind kind, std::uint32_t cls, std::uint32_t colour,
+                                                        std::uint32_t unit, GuardKind guard) {
+    return {static_cast<std::uint32_t>(kind) | cls << 2 | colour << 9 | unit << 15 |
+            static_cast<std::uint32_t>(guard) << 19};
+  }
+  [[nodiscard]] static constexpr RegistryEntry of_large(std::uint32_t record) {
+    return {static_cast<std::uint32_t>(UnitKind::large) | record << 2};
+  }
+
+  [[nodiscard]] constexpr UnitKind kind() const { return static_cast<UnitKind>(bits & 3); }
+  [[nodiscard]] constexpr bool is_chunk() const { return kind() == UnitKind::chunk; }
+  [[nodiscard]] constexpr std::uint32_t size_class() const { return bits >> 2 & 127; }
+  [[nodiscard]] constexpr std::uint32_t colour() const { return bits >> 9 & 63; }
+  [[nodiscard]] constexpr std::uint32_t unit() const { return bits >> 15 & 15; }
+  [[nodiscard]] constexpr GuardKind guard() const { return static_cast<GuardKind>(bits >> 19 & 3); }
+  [[nodiscard]] constexpr std::uint32_t record() const { return bits >> 2; }
+};
+inline constexpr std::uint32_t kRecordLimit = std::uint32_t{1} << 30;
+
+/// The registry of the whole address space. Two levels; a leaf describes 16 GiB, is made on demand and costs memory
+/// only where it was written.
+class SparseRegistry {
+ public:
+#if defined(__aarch64__)
+  static constexpr unsigned kAddressBits = 48;
+#else
+  static constexpr unsigned kAddressBits = 47;
+#endif
+  static constexpr unsigned kLeafBits = 34;
+  static constexpr std::size_t kLeafEntries = std::size_t{1} << (kLeafBits - 16);
+  static constexpr std::size_t kRootEntries = std::size_t{1} << (kAddressBits - kLeafBits);
+
+  /// Any address may be asked for; one that nobody registered is of kind none.
+  STAVE_FAST RegistryEntry find(std::uintptr_t address) const {
+    const std::uintptr_t leaf_index = address >> kLeafBits;
+    if (leaf_index >= kRootEntries) [[unlikely]] return {};
+    // Acquire is for the entries of a leaf that another thread has just made; it pairs with the release in prepare().
+    const std::atomic<std::uint32_t>* const leaf = root_[leaf_index].load(std::memory_order_acquire);
+    if (leaf == nullptr) [[unlikely]] return {};
+    return {leaf[address >> 16 & (kLeafEntries - 1)].load(std::memory_order_relaxed)};
+  }
+
+  /// Makes the leaves for [start, start + bytes), so that set() cannot fail. false if memory is out, or the range lies
+  /// beyond the addresses that the registry knows.
+  template <class Pages>
+  [[nodiscard]] bool prepare(Pages& pages, std::uintptr_t start, std::size_t bytes) {
+    const std::uintptr_t last = (start + bytes - 1) >> kLeafBits;
+    if (last >= kRootEntries) return false;
+    for (std::uintptr_t index = start >> kLeafBits; index <= last; ++index) {
+      if (root_[index].load(std::memory_order_relaxed) != nullptr) continue;
+      void* const leaf = pages.map(kLeafEntries * sizeof(std::uint32_t), 0);
+      if (leaf == nullptr) return false;
+      root_[index].store(static_cast<std::atomic<std::uint32_t>*>(leaf), std::memory_order_release);
+    }
+    return true;
+  }
+
+  /// pre: prepared. A pointer reaches other threads only after its unit's entry, by whatever means the program passes
+  /// it on; the entry is written before with release order.
+  void set(std::uintptr_t address, RegistryEntry entry) {
+    std::atomic<std::uint32_t>* const leaf = root_[address >> kLeafBits].load(std::memory_order_relaxed);
+    leaf[address >> 16 & (kLeafEntries - 1)].store(entry.bits, std::memory_order_release);
+  }
+
+ private:
+  std::atomic<std::atomic<std::uint32_t>*> root_[kRootEntries] = {};
+};
+
+/// The registry of an instance: one array for its region.
+class FlatRegistry {
+ public:
+  void start(std::uintptr_t region, std::size_t units, std::atomic<std::uint32_t>* entries) {
+    region_ = region;
+    units_ = units;
+    entries_ = entries;
+  }
+
+  STAVE_FAST RegistryEntry find(std::uintptr_t address) const {
+    const std::uintptr_t unit = (address - region_) >> 16;
+    if (unit >= units_) [[unlikely]] return {};
+    return {entries_[unit].load(std::memory_order_relaxed)};
+  }
+
+  template <class Pages>
+  [[nodiscard]] bool prepare(Pages&, std::uintptr_t, std::size_t) {
+    return true;
+  }
+
+  void set(std::uintptr_t address, RegistryEntry entry) {
+    entries_[(address - region_) >> 16].store(entry.bits, std::memory_order_release);
+  }
+
+ private:
+  std::uintptr_t region_ = 0;
+  std::size_t units_ = 0;
+  std::atomic<std::uint32_t>* entries_ = nullptr;
+};
+
+}  // namespace stave

@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// Size classes, and the shape of the chunks that serve them. Constants only.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+
+#include "base/bits.hpp"
+#include "os/pages.hpp"
+
+namespace stave {
+
+/// Number of a size class.
+using SizeClass = std::uint32_t;
+
+inline constexpr std::size_t kGrain = 16;  ///< every slot size is a multiple, every slot so aligned
+inline constexpr std::size_t kLargestFineClass = 256;
+inline constexpr std::size_t kLargestSlot = std::size_t{256} << 10;
+
+namespace detail {
+
+/// 16-byte steps up to 256; then four classes to a doubling, at most 25 % apart, and after each power of two one that is 16
+/// bytes larger, so that a request of 64, 1024 or 4096 bytes does not double when it carries a canary.
+template <class Visit>
+constexpr void for_each_class_size(Visit visit) {
+  for (std::size_t size = kGrain; size <= kLargestFineClass; size += kGrain) visit(size);
+  for (std::size_t power = kLargestFineClass; power != kLargestSlot; power *= 2) {
+    visit(power + kGrain);
+    for (std::size_t quarter = 1; quarter <= 4; ++quarter) visit(power + quarter * (power / 4));
+  }
+}
+
+constexpr std::size_t count_classes() {
+  std::size_t count = 0;
+  for_each_class_size([&](std::size_t) { ++count; });
+  return count;
+}
+
+}  // namespace detail
+
+inline constexpr std::size_t kClassCount = detail::count_classes();
+static_assert(kClassCount < 128, "the registry keeps a class in 7 bits");
+
+/// Slot size of each class, ascending.
+inline constexpr std::array<std::uint32_t, kClassCount> kSlotSizes = [] {
+  std::array<std::uint32_t, kClassCount> sizes{};
+  std::size_t next = 0;
+  detail::for_each_class_size([&](std::size_t size) { sizes[next++] = static_cast<std::uint32_t>(size); });
+  return sizes;
+}();
+
+namespace detail {
+
+/// Requests up to here find their class in one table look-up.
+inline constexpr std::size_t kTableLimit = 1024;
+
+inline constexpr std::array<std::uint8_t, kTableLimit / kGrain + 1> kClassTable = [] {
+  std::array<std::uint8_t, kTableLimit / kGrain + 1> table{};
+  std::size_t cls = 0;
+  for (std::size_t grains = 0; grains != table.size(); ++grains) {
+    while (kSlotSizes[cls] < grains * kGrain) ++cls;
+    table[grains] = static_cast<std::uint8_t>(cls);
+  }
+  return table;
+}();
+
+/// Class of the first size above each power of two from kLargestFineClass on.
+inline constexpr std::size_t kFineClasses = kLargestFineClass / kGrain;
+inline constexpr std::size_t kClassesPerDoubling = 5;
+
+}  // namespace detail
+
+/// The smallest class whose slots have at least `size` bytes; a request of 0 is one of 1.
+/// pre: size <= kLargestSlot
+[[nodiscard]] constexpr SizeClass size_class_for(std::size_t size) {
+  if (size <= detail::kTableLimit) [[likely]] return detail::kClassTable[(size + (kGrain - 1)) / kGrain];
+  const std::size_t below = size - 1;
+  const unsigned doubling = log2_floor(below) - log2_floor(kLargestFineClass);
+  const std::size_t power = kLargestFineClass << doubling;
+  const auto first = static_cast<SizeClass>(detail::kFineClasses + doubling * detail::kClassesPerDoubling);
+  if (below < power + kGrain) return first;
+  return first + 1 + static_cast<SizeClass>((below - power) / (power / 4));
+}
+
+/// Everything about a class that follows from its slot size and the page size.
+///
+///   chunk                                                                         chunk + units * 64 KiB
+///   | header page(s) | guard page | slot 0 | slot 1 | ... | slot n-1 | (rest) | guard page |
+///                                 ^ slots_offset
+struct ClassShape {
+  /// slot index = offset * reciprocal >> kReciprocalShift, exact for every offset within the slots.
+  std::uint64_t reciprocal = 0;
+  std::uint32_t slot_size = 0;
+  std::uint32_t slots_offset = 0;  ///< of slot 0 from the chunk's first byte
+  std::uint32_t slots_bytes = 0;   ///< slot_count * slot_size
+  std::uint16_t slot_count = 0;
+  std::uint8_t units_log2 = 0;
+  std::uint8_t colour_count = 0;  ///< the header may begin at this many places, kLine apart
+
+  [[nodiscard]] constexpr std::size_t chunk_bytes() const { return kUnit << units_log2; }
+  [[nodiscard]] constexpr std::size_t line_count() const { return (slot_count + 63U) / 64U; }
+};
+
+inline constexpr unsigned kReciprocalShift = 40;
+inline constexpr std::size_t kLine = 64;         ///< bytes of a cache line, and of the words of 64 slots
+inline constexpr std::size_t kHeaderBytes = 128;  ///< of a chunk's header without its words
+inline constexpr unsigned kLargestUnitsLog2 = 4;
+inline constexpr std::size_t kFewestSlots = 28;  ///< a chunk takes more units until it has so many, up to 16 units
+
+/// The shape of a class's chunks where pages have `page` bytes (4, 16 or 64 KiB).
+[[nodiscard]] constexpr ClassShape class_shape(SizeClass cls, std::size_t page) {
+  const std::size_t size = kSlotSizes[cls];
+  ClassShape shape;
+  shape.slot_size = static_cast<std::uint32_t>(size);
+  shape.reciprocal = ((std::uint64_t{1} << kReciprocalShift) + size - 1) / size;
+  shape.slots_offset = static_cast<std::uint32_t>(2 * page);
+  for (unsigned log2 = 0; log2 <= kLargestUnitsLog2; ++log2) {
+    const std::size_t bytes = kUnit << log2;
+    if (bytes <= 3 * page) continue;
+    std::size_t count = (bytes - 3 * page) / size;
+    const std::size_t room = (page - kHeaderBytes) / kLine * 64;  // as many words as the header page holds
+    const std::size_t most = room < 64 * 64 ? room : 64 * 64;     // and as there are bits in `pending`
+    if (count > most) count = most;
+    shape.units_log2 = static_cast<std::uint8_t>(log2);
+    shape.slot_count = static_cast<std::uint16_t>(count);
+    if (count >= kFewestSlots) break;
+  }
+  shape.slots_bytes = static_cast<std::uint32_t>(shape.slot_count * size);
+  const std::size_t colours = (page - kHeaderBytes - shape.line_count() * kLine) / kLine + 1;
+  shape.colour_count = static_cast<std::uint8_t>(colours < 64 ? colours : 64);
+  return shape;
+}
+
+using ClassShapes = std::array<ClassShape, kClassCount>;
+
+[[nodiscard]] constexpr ClassShapes class_shapes(std::size_t page) {
+  ClassShapes shapes{};
+  for (SizeClass cls = 0; cls != kClassCount; ++cls) shapes[cls] = class_shape(cls, page);
+  return shapes;
+}
+
+/// What a pointer's distance from slot 0 means.
+struct SlotIndex {
+  std::uint32_t index;
+  bool exact;  ///< the start of slot `index`; otherwise inside of it
+};
+
+/// pre: offset < shape.slots_bytes
+[[nodiscard]] constexpr SlotIndex slot_index(const ClassShape& shape, std::uint32_t offset) {
+  const auto index = static_cast<std::uint32_t>((offset * shape.reciprocal) >> kReciprocalShift);
+  return {index, index * shape.slot_size == offset};
+}
+
+static_assert(kSlotSizes.front() == kGrain && kSlotSizes.back() == kLargestSlot);
+static_assert([] {
+  for (std::size_t i = 1; i != kClassCount; ++i) {
+    if (kSlotSizes[i] <= kSlotSizes[i - 1]) return false;
+    if (kSlotSizes[i - 1] >= kLargestFineClass && 4 * kSlotSizes[i] > 5 * kSlotSizes[i - 1]) return false;
+  }
+  return true;
+}(), "slot sizes ascend, at most 25 % apart");
+static_assert([] {
+  for (const std::size_t page : {std::size_t{4096}, std::size_t{16384}, std::size_t{65536}}) {
+    for (const ClassShape& shape : class_shapes(page)) {
+      if (shape.slot_count == 0 || shape.colour_count == 0) return false;
+    }
+  }
+  return true;
+}(), "every class has a chunk, whatever the page size");
+
+}  // namespace stave

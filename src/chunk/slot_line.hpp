@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// The words of 64 slots, side by side in one cache line.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+#include "base/attributes.hpp"
+#include "base/bits.hpp"
+#include "policy/keys.hpp"
+
+namespace stave {
+
+/// One bit per slot in each word.
+///
+///   slot state      live  held  marked  done
+///   free            0     0     0       0
+///   live            1     0     0       0        the program's
+///   held            0     1     0       0        freed, waiting in the hold ring
+///   marked          1     0     1       0        a remote free has begun
+///   done            1     0     1       1        the remote free is complete, the owner has not collected it
+///
+/// Invariants (verify() runs them):
+///   L1  guard == guard_word(key, this, live, held)
+///   L2  live and held have no bit in common
+///   L3  done is within marked, marked is within live
+///   L4  no bit at or beyond the chunk's opened slots
+///
+/// Who writes: live, held and guard the owner only, with plain stores (live is read by others); marked and done are
+/// set by others with atomic or, and cleared by the owner. Nobody but the owner writes a word that is shared between
+/// slots in any other way.
+struct alignas(64) SlotLine {
+  std::atomic<std::uint64_t> live;
+  std::uint64_t held;
+  std::uint64_t guard;
+  std::atomic<std::uint64_t> marked;
+  std::atomic<std::uint64_t> done;
+  std::uint64_t canary_in_slack;  ///< reserved for the tail canary
+  std::uint64_t family[2];        ///< reserved for the family check
+};
+static_assert(sizeof(SlotLine) == 64);
+
+/// The owner writes live, then held, then guard, then done, then marked: a fork's child finds any prefix of that and no other
+/// order, and repair_word knows each. Costs no instruction: the snapshot that fork takes respects program order.
+STAVE_FAST void keep_order() { std::atomic_signal_fence(std::memory_order_seq_cst); }
+
+/// Ties live and held to one another and to their place; whoever changes a bit without the key breaks it.
+STAVE_FAST std::uint64_t guard_word(const Key& key, const SlotLine* line, std::uint64_t live, std::uint64_t held) {
+  return multiply_fold(live ^ key.a, held ^ key.b ^ address_of(line)) ^ key.b;
+}
+
+STAVE_FAST bool guard_holds(const Key& key, const SlotLine* line, std::uint64_t live, std::uint64_t held) {
+  return line->guard == guard_word(key, line, live, held);
+}
+
+}  // namespace stave

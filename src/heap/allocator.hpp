@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// A whole allocator: constants, arena, large blocks, and the table of thread heaps.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+#include "base/attributes.hpp"
+#include "chunk/arena.hpp"
+#include "chunk/constants.hpp"
+#include "heap/large.hpp"
+#include "heap/stats.hpp"
+#include "heap/thread_heap.hpp"
+#include "heap/verify.hpp"
+
+namespace stave {
+
+/// S is ProcessStorage for the one allocator of the process, whose address the compiler then knows, or InstanceStorage.
+///
+/// Functions below `public` are grouped by file. `heap` is always the calling thread's own.
+template <class S>
+struct Allocator {
+  alignas(4096) Constants constants;  // a page of its own: read-only after the start
+  alignas(4096) Arena<S> arena;
+  LargeBlocks<S> large;
+
+  // The table of heaps; under the arena's lock, but for generation.
+  ThreadHeap* heaps = nullptr;
+  ThreadHeap* orphans = nullptr;
+  ThreadHeap* unswept = nullptr;  ///< after a fork: the first heap that adopt_heap has not looked at yet
+  std::uint32_t heap_count = 0;
+  std::uint32_t orphan_count = 0;
+  Random random;
+  /// Forks behind us. A heap whose own count is behind must be swept before its first use.
+  std::atomic<std::uint32_t> generation{0};
+  /// A remote free was begun at some time: before that a fork has nothing of the kind to repair.
+  std::atomic<bool> remote_seen{false};
+
+  /// A point inside the protocol at which a test may act as another thread.
+  STAVE_FAST void yield([[maybe_unused]] const char* point) const {
+#if STAVE_YIELD_POINTS
+    if (constants.on_yield != nullptr) constants.on_yield(constants.context, point);
+#endif
+  }
+
+  // faults.cpp: out of line, each says all that is known.
+  [[noreturn]] STAVE_COLD void die_at(Fault fault, const char* rule, const void* pointer);
+  [[noreturn]] STAVE_COLD void die_in_chunk(Fault fault, const char* rule, Chunk* chunk, const void* where);
+  /// `pointer` lies in a chunk, but a check of its slot failed: names the fault by the slot's state.
+  [[noreturn]] STAVE_COLD void die_of_slot(const void* pointer, Fault freed_fault);
+  /// hand_out was about to give a slot away that it must not.
+  [[noreturn]] STAVE_COLD void die_at_hand_out(const SlotLine* line, std::uint64_t bit);
+
+  // refill.cpp: what lies behind the fast path.
+  STAVE_SLOW void* allocate_slow(ThreadHeap& heap, SizeClass cls, std::size_t requested);
+  STAVE_SLOW void* allocate_large(ThreadHeap& heap, std::size_t requested, std::size_t alignment);
+  [[nodiscard]] bool refill(ThreadHeap& heap, SizeClass cls);
+  STAVE_SLOW void chunk_gained(ThreadHeap& heap, Chunk* chunk);
+  void drop_cursor(ThreadHeap& heap, SizeClass cls);
+  /// Empties the hold rings, drops the cursors and gives back every empty chunk. true if a chunk went.
+  bool give_back_empty(ThreadHeap& heap);
+
+  // remote_free.cpp: frees by threads that are not the owner, and their collection by the owner.
+  STAVE_SLOW void remote_free(const SlotRef& slot, void* pointer);
+  void drain_inbox(ThreadHeap& heap);
+  void collect_word(ThreadHeap& heap, Chunk* chunk, std::uint32_t line_index);
+
+  // heap_table.cpp: heaps and their threads.
+  [[nodiscard]] ThreadHeap* adopt_heap();
+  void orphan_heap(ThreadHeap& heap);
+  [[nodiscard]] ThreadHeap* nested_heap(ThreadHeap& heap);
+  /// Collects what was freed into one orphan heap, and gives back what that empties. true if a chunk went.
+  bool drain_orphan();
+  bool trim(ThreadHeap* heap);
+
+  // fork.cpp: what a child finds.
+  void fork_child(ThreadHeap* survivor);
+  void sweep_torn_heap(ThreadHeap& heap);
+  /// Sweeps the owner of a chunk unless it is known to be whole.
+  STAVE_SLOW void sweep_if_torn(ThreadHeap& heap);
+
+  // sizes.cpp: everything that asks before it changes.
+  [[nodiscard]] std::size_t usable_size(const void* pointer, Fault freed_fault);
+  /// pre: pointer != nullptr, size != 0
+  [[nodiscard]] void* reallocate(ThreadHeap& heap, void* pointer, std::size_t size);
+  [[nodiscard]] void* allocate_zeroed(ThreadHeap& heap, std::size_t count, std::size_t size);
+  /// pre: alignment is a power of two
+  [[nodiscard]] void* allocate_aligned(ThreadHeap& heap, std::size_t alignment, std::size_t size);
+  STAVE_SLOW void deallocate_slow(void* pointer, RegistryEntry entry);
+  /// The live allocation around any address. false: there is none.
+  [[nodiscard]] bool bounds_of(const void* address, void** start, std::size_t* size);
+
+  // verify.cpp
+  [[nodiscard]] VerifyResult verify() const;
+  [[nodiscard]] Stats stats() const;
+
+  // lists.cpp: the chunks of a heap.
+  /// Puts a chunk that is in no list into the list where it belongs, or gives it back if it is empty and one too many.
+  void place(ThreadHeap& heap, Chunk* chunk);
+  /// Puts it into its list, empty or not.
+  void file_chunk(ThreadHeap& heap, Chunk* chunk);
+  /// Gives back an empty chunk that is in no list.
+  void release_chunk(Chunk* chunk);
+  /// Takes a chunk out of its list, whose neighbours are checked.
+  void unlink(ThreadHeap& heap, Chunk* chunk);
+
+ private:
+  void check_neighbour(ThreadHeap& heap, Chunk* chunk, Chunk* neighbour);
+  void push(ThreadHeap& heap, Chunk** list, Chunk* chunk, bool front);
+  [[nodiscard]] bool take_line(ThreadHeap& heap, Chunk* chunk, std::uint32_t few);
+  void open_page(Chunk* chunk);
+  void retire_current(ThreadHeap& heap, SizeClass cls);
+  [[nodiscard]] ThreadHeap* make_heap();
+  void signal_owner(ThreadHeap& owner, Chunk* chunk);
+  [[nodiscard]] std::uint32_t repair_word(Chunk* chunk, SlotLine* line);
+};
+
+}  // namespace stave

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// From a failed check to a fault record: off the fast paths, so that each can say all that is known.
+#include "heap/allocator.hpp"
+#include "heap/instantiate.hpp"
+
+namespace stave {
+
+template <class S>
+void Allocator<S>::die_at(Fault fault, const char* rule, const void* pointer) {
+  constants.die({.fault = fault, .rule = rule, .address = pointer});
+}
+
+template <class S>
+void Allocator<S>::die_in_chunk(Fault fault, const char* rule, Chunk* chunk, const void* where) {
+  FaultRecord record{.fault = fault, .rule = rule, .address = where};
+  // The chunk may be anything: only what the registry says of it is believed.
+  const RegistryEntry entry = arena.registry.find(address_of(chunk != nullptr ? chunk : where));
+  if (entry.is_chunk()) {
+    const std::uintptr_t at = address_of(chunk != nullptr ? chunk : where);
+    record.chunk = reinterpret_cast<void*>(align_down(at, kUnit) - entry.unit() * kUnit);
+    record.slot_size = kSlotSizes[entry.size_class()];
+    const std::uintptr_t offset =
+        address_of(where) - address_of(record.chunk) - constants.shapes[entry.size_class()].slots_offset;
+    if (offset < constants.shapes[entry.size_class()].slots_bytes) record.slot = offset / record.slot_size;
+  }
+  constants.die(record);
+}
+
+template <class S>
+void Allocator<S>::die_of_slot(const void* pointer, Fault freed_fault) {
+  const std::uintptr_t address = address_of(pointer);
+  const RegistryEntry entry = arena.registry.find(address);
+  const ClassShape& shape = constants.shapes[entry.size_class()];
+  const std::uintptr_t start = align_down(address, kUnit) - entry.unit() * kUnit;
+  FaultRecord record{.address = pointer, .chunk = reinterpret_cast<void*>(start), .slot_size = shape.slot_size};
+  const std::uintptr_t offset = address - start - shape.slots_offset;
+  const bool misaligned = address % 8 != 0;
+  if (offset >= shape.slots_bytes) {
+    record.fault = misaligned ? Fault::misaligned_pointer : Fault::interior_pointer;
+    record.rule = "the address lies in a chunk's header, guard page or rest, where no slot begins";
+    constants.die(record);
+  }
+  const SlotIndex slot = slot_index(shape, static_cast<std::uint32_t>(offset));
+  record.slot = slot.index;
+  if (entry.kind() == UnitKind::vacant) {
+    record.state = "free";
+  } else {
+    const Chunk* const chunk = header_at(address, entry);
+    const SlotLine& line = chunk->lines()[slot.index / 64];
+    const std::uint64_t bit = std::uint64_t{1} << (slot.index & 63);
+    const bool live = (line.live.load(std::memory_order_relaxed) & bit) != 0;
+    record.state = (line.marked.load(std::memory_order_relaxed) & bit) != 0 ? "marked"
+                   : live                                                   ? "live"
+                   : (line.held & bit) != 0                                 ? "held"
+                   : slot.index >= chunk->opened                            ? "never-used"
+                                                                            : "free";
+    if (slot.exact && slot.index >= chunk->opened && !live) {
+      record.fault = Fault::never_allocated;
+      record.rule = "the slot lies beyond the opened part of its chunk";
+      constants.die(record);
+    }
+  }
+  if (!slot.exact) {
+    record.fault = misaligned ? Fault::misaligned_pointer : Fault::interior_pointer;
+    record.rule = "the address is not the start of its slot";
+  } else {
+    record.fault = freed_fault;
+    record.rule = "the slot is not live";
+  }
+  constants.die(record);
+}
+
+template <class S>
+void Allocator<S>::die_at_hand_out(const SlotLine* line, std::uint64_t bit) {
+  const std::uint64_t live = line->live.load(std::memory_order_relaxed);
+  const bool guarded = guard_holds(constants.keys.bitmap, line, live, line->held);
+  (void)bit;
+  die_in_chunk(Fault::corrupt_bitmap,
+               guarded ? "a slot that was about to be handed out is in use" : "the guard word of a bitmap does not verify",
+               nullptr, line);
+}
+
+#define STAVE_FAULTS(S)                                                                          \
+  template void Allocator<S>::die_at(Fault, const char*, const void*);                           \
+  template void Allocator<S>::die_in_chunk(Fault, const char*, Chunk*, const void*);             \
+  template void Allocator<S>::die_of_slot(const void*, Fault);                                   \
+  template void Allocator<S>::die_at_hand_out(const SlotLine*, std::uint64_t);
+STAVE_INSTANTIATE(STAVE_FAULTS);
+
+}  // namespace stave

@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// What the child of a fork finds, and how it is made whole.
+//
+// The child has one thread. Its own heap is whole, but for frees by threads that are gone. The heap of any other thread was
+// snapped anywhere in its program order, since owners take no lock: lists and counts may be torn, one word may be half
+// changed. Bitmaps, seals and the registry (which changes under the arena's lock only, and fork holds that) tell what is
+// true. Such a heap is swept once, under the arena's lock, before anybody in the child uses it: a thread that adopts it or
+// frees into it. That nobody in the child has begun a free there before is what tells a lost freer's mark from a new one.
+#include <bit>
+
+#include "heap/allocator.hpp"
+#include "heap/instantiate.hpp"
+
+namespace stave {
+
+/// Finishes what was half done in one word. \return how many slots are live in it now.
+///
+/// Half-done states, in the order in which the owner writes (keep_order): hand-out: live set, guard behind. Local free: live
+/// clear, then held set, guard behind. Leaving the ring: held clear, guard behind. Collecting the bits of `done`: live clear,
+/// held set, guard behind; then done clear, marked set. A freer: marked without done; done without a signal.
+template <class S>
+std::uint32_t Allocator<S>::repair_word(Chunk* chunk, SlotLine* line) {
+  const Key& key = constants.keys.bitmap;
+  std::uint64_t live = line->live.load(std::memory_order_relaxed);
+  const std::uint64_t held = line->held;
+  const std::uint64_t marked = line->marked.load(std::memory_order_relaxed);
+  const std::uint64_t done = line->done.load(std::memory_order_relaxed);
+  bool known = guard_holds(key, line, live, held);
+  if (!known) {
+    const std::uint64_t collecting = done & ~live;
+    known = guard_holds(key, line, live | collecting, held) || guard_holds(key, line, live | collecting, held & ~collecting);
+    for (std::uint64_t bit = 1; bit != 0 && !known; bit <<= 1) {
+      known = guard_holds(key, line, live ^ bit, held) || guard_holds(key, line, live, held ^ bit) ||
+              guard_holds(key, line, live | bit, held & ~bit);
+    }
+  }
+  if (!known || (done & ~marked) != 0) {
+    die_in_chunk(Fault::corrupt_bitmap, "a bitmap is further from its guard word than a fork can tear it", chunk, line);
+  }
+  live &= ~marked;  // a free that had begun is finished: its freer is gone, or it waited to be collected
+  line->live.store(live, std::memory_order_relaxed);
+  line->held = 0;
+  line->guard = guard_word(key, line, live, 0);
+  line->done.store(0, std::memory_order_relaxed);
+  line->marked.store(0, std::memory_order_relaxed);
+  return static_cast<std::uint32_t>(std::popcount(live));
+}
+
+template <class S>
+void Allocator<S>::sweep_torn_heap(ThreadHeap& heap) {
+  const std::uint32_t now = generation.load(std::memory_order_relaxed);
+  if (heap.generation.load(std::memory_order_relaxed) == now) return;
+  for (std::uint32_t i = 0; i != constants.ring_total; ++i) heap.rings[i] = 0;
+  for (Cursor& cursor : heap.cursors) cursor = {};
+  for (ClassChunks& chunks : heap.classes) chunks = {};
+  heap.inbox.store(nullptr, std::memory_order_relaxed);
+  heap.nested.store(nullptr, std::memory_order_relaxed);  // in the table by itself
+  arena.for_each_chunk([&](Chunk* chunk) {
+    if (chunk->owner != &heap) return;
+    const SizeClass cls = arena.registry.find(address_of(chunk)).size_class();
+    const ClassShape& shape = constants.shapes[cls];
+    if (chunk->seal != seal_of(constants.keys.header, chunk, cls, chunk->colour, &heap)) {
+      die_in_chunk(Fault::corrupt_header, "the seal of a chunk's header does not verify", chunk, chunk);
+    }
+    std::uint32_t live = 0;
+    for (std::size_t i = 0; i != shape.line_count(); ++i) live += repair_word(chunk, chunk->lines() + i);
+    chunk->pending.store(0, std::memory_order_relaxed);
+    chunk->visited.store(0, std::memory_order_relaxed);
+    if (chunk->opened > shape.slot_count || chunk->opened < live) chunk->opened = shape.slot_count;
+    chunk->available = chunk->opened - live;
+    chunk->cursor = 0;
+    ++heap.classes[cls].chunks;
+    file_chunk(heap, chunk);
+  });
+  heap.leave();
+  // Release: whoever sees the new generation without the lock sees the heap repaired.
+  heap.generation.store(now, std::memory_order_release);
+}
+
+template <class S>
+void Allocator<S>::sweep_if_torn(ThreadHeap& heap) {
+  const ArenaLocked<S> locked(arena, constants);
+  if (heap.generation.load(std::memory_order_relaxed) == generation.load(std::memory_order_relaxed)) return;
+  sweep_torn_heap(heap);
+  if (heap.orphan) return;
+  heap.orphan = true;
+  heap.next_orphan = orphans;
+  orphans = &heap;
+  ++orphan_count;
+}
+
+template <class S>
+void Allocator<S>::fork_child(ThreadHeap* survivor) {
+  arena.lock.reset_in_child();
+  const std::uint32_t now = generation.load(std::memory_order_relaxed) + 1;
+  generation.store(now, std::memory_order_relaxed);
+  unswept = heaps;
+  const bool repair = remote_seen.exchange(false, std::memory_order_relaxed);
+  for (ThreadHeap* heap = survivor; heap != nullptr; heap = heap->nested.load(std::memory_order_relaxed)) {
+    heap->generation.store(now, std::memory_order_relaxed);
+    heap->random.start(random.take_seed(), heap->index, constants.options.slot_randomize != 0);
+    // fork in a signal handler amid malloc: the interrupted call goes on in the child, on words it has already read. What
+    // lost freers left behind then stays live.
+    if (!repair || heap->is_busy()) continue;
+    heap->enter();
+    heap->inbox.store(nullptr, std::memory_order_relaxed);
+    arena.for_each_chunk([&](Chunk* chunk) {
+      if (chunk->owner != heap || chunk->visited.exchange(0, std::memory_order_relaxed) == 0) return;
+      const ClassShape& shape = constants.shapes[chunk->size_class];
+      chunk->pending.store(0, std::memory_order_relaxed);
+      std::uint32_t gained = 0;
+      for (std::size_t i = 0; i != shape.line_count(); ++i) {
+        SlotLine* const line = chunk->lines() + i;
+        const std::uint64_t live = line->live.load(std::memory_order_relaxed);
+        const std::uint64_t marked = line->marked.load(std::memory_order_relaxed);
+        if (marked == 0 && line->done.load(std::memory_order_relaxed) == 0) continue;
+        if ((marked & ~live) != 0 || !guard_holds(constants.keys.bitmap, line, live, line->held)) {
+          die_in_chunk(Fault::corrupt_bitmap, "the words of a bitmap do not fit together", chunk, line);
+        }
+        line->live.store(live & ~marked, std::memory_order_relaxed);
+        line->guard = guard_word(constants.keys.bitmap, line, live & ~marked, line->held);
+        line->done.store(0, std::memory_order_relaxed);
+        line->marked.store(0, std::memory_order_relaxed);
+        gained += static_cast<std::uint32_t>(std::popcount(marked));
+      }
+      if (gained == 0) return;
+      chunk->available += gained;
+      if (chunk->available >= chunk->notify_at) chunk_gained(*heap, chunk);
+    });
+    heap->leave();
+  }
+}
+
+#define STAVE_FORK(S)                                        \
+  template void Allocator<S>::sweep_torn_heap(ThreadHeap&);  \
+  template void Allocator<S>::sweep_if_torn(ThreadHeap&);    \
+  template void Allocator<S>::fork_child(ThreadHeap*);
+STAVE_INSTANTIATE(STAVE_FORK);
+
+}  // namespace stave

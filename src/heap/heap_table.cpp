@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// Heaps and their threads: who owns which, and what becomes of a heap whose thread has ended.
+#include "heap/allocator.hpp"
+#include "heap/instantiate.hpp"
+
+namespace stave {
+
+template <class S>
+ThreadHeap* Allocator<S>::make_heap() {
+  const std::size_t rings = constants.ring_total * sizeof(PackedSlot);
+  const std::size_t bytes = align_up(sizeof(ThreadHeap) + rings, constants.page);
+  auto* const heap = static_cast<ThreadHeap*>(arena.metadata(bytes));  // zeroed: an empty heap
+  if (heap == nullptr) return nullptr;
+  heap->rings = reinterpret_cast<PackedSlot*>(heap + 1);
+  heap->index = heap_count++;
+  heap->random.start(random.take_seed(), heap->index, constants.options.slot_randomize != 0);
+  heap->generation.store(generation.load(std::memory_order_relaxed), std::memory_order_relaxed);
+  heap->next = heaps;
+  heaps = heap;
+  return heap;
+}
+
+template <class S>
+ThreadHeap* Allocator<S>::adopt_heap() {
+  const ArenaLocked<S> locked(arena, constants);
+  ThreadHeap* heap = orphans;
+  if (heap != nullptr) {
+    orphans = heap->next_orphan;
+    --orphan_count;
+    heap->orphan = false;
+  } else {
+    // Heaps whose threads a fork left behind. New heaps are linked in front, so one pass over the old ones does.
+    const std::uint32_t now = generation.load(std::memory_order_relaxed);
+    while (unswept != nullptr && heap == nullptr) {
+      ThreadHeap* const candidate = unswept;
+      unswept = candidate->next;
+      // One that was swept for a remote free meanwhile was found among the orphans, or is taken.
+      if (!candidate->orphan && candidate->generation.load(std::memory_order_relaxed) != now) heap = candidate;
+    }
+    if (heap == nullptr) return make_heap();
+  }
+  sweep_torn_heap(*heap);
+  heap->next_orphan = nullptr;
+  return heap;
+}
+
+template <class S>
+void Allocator<S>::orphan_heap(ThreadHeap& heap) {
+  if (ThreadHeap* const nested = heap.nested.exchange(nullptr, std::memory_order_relaxed)) orphan_heap(*nested);
+  (void)give_back_empty(heap);
+  const ArenaLocked<S> locked(arena, constants);
+  heap.orphan = true;
+  heap.next_orphan = orphans;
+  orphans = &heap;
+  ++orphan_count;
+}
+
+template <class S>
+ThreadHeap* Allocator<S>::nested_heap(ThreadHeap& heap) {
+  ThreadHeap* candidate = &heap;
+  while (candidate->is_busy()) {
+    ThreadHeap* next = candidate->nested.load(std::memory_order_relaxed);
+    if (next == nullptr) {
+      ThreadHeap* const adopted = adopt_heap();
+      if (adopted == nullptr) return nullptr;
+      // A signal may have come in between and done the same: its heap stays, ours goes back.
+      if (candidate->nested.compare_exchange_strong(next, adopted, std::memory_order_relaxed)) {
+        next = adopted;
+      } else {
+        orphan_heap(*adopted);
+      }
+    }
+    candidate = next;
+  }
+  return candidate;
+}
+
+template <class S>
+bool Allocator<S>::drain_orphan() {
+  ThreadHeap* heap = nullptr;
+  {
+    const ArenaLocked<S> locked(arena, constants);
+    // Claimed: nobody adopts it meanwhile.
+    for (ThreadHeap** link = &orphans; *link != nullptr; link = &(*link)->next_orphan) {
+      if ((*link)->inbox.load(std::memory_order_relaxed) == nullptr) continue;
+      heap = *link;
+      *link = heap->next_orphan;
+      --orphan_count;
+      heap->orphan = false;
+      sweep_torn_heap(*heap);
+      break;
+    }
+  }
+  if (heap == nullptr) return false;
+  const bool any = give_back_empty(*heap);
+  const ArenaLocked<S> locked(arena, constants);
+  heap->orphan = true;
+  heap->next_orphan = orphans;
+  orphans = heap;
+  ++orphan_count;
+  return any;
+}
+
+template <class S>
+bool Allocator<S>::trim(ThreadHeap* heap) {
+  bool any = heap != nullptr && !heap->is_busy() && give_back_empty(*heap);
+  for (std::uint32_t turn = 0; turn != heap_count && drain_orphan(); ++turn) any = true;
+  const ArenaLocked<S> locked(arena, constants);
+  return large.flush_held() || any;
+}
+
+#define STAVE_HEAP_TABLE(S)                                    \
+  template ThreadHeap* Allocator<S>::adopt_heap();             \
+  template void Allocator<S>::orphan_heap(ThreadHeap&);        \
+  template ThreadHeap* Allocator<S>::nested_heap(ThreadHeap&); \
+  template bool Allocator<S>::drain_orphan();                  \
+  template bool Allocator<S>::trim(ThreadHeap*);
+STAVE_INSTANTIATE(STAVE_HEAP_TABLE);
+
+}  // namespace stave

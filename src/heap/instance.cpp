@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "heap/instance.hpp"
+
+#include <cerrno>
+#include <new>
+
+#include "heap/fast_path.hpp"
+#include "os/kernel.hpp"
+
+namespace stave {
+namespace {
+
+/// An instance is one mapping: itself, the bookkeeping of its region, and the region.
+///
+///   | Body | bitmap of used units | registry entries | (up to a unit) | region ... |
+struct Body final {
+  Allocator<InstanceStorage> allocator;
+  InstanceConfig config;
+  ThreadHeap* threads[Instance::kMaxThreads];
+  std::size_t mapping_bytes;
+  std::size_t own_bytes;  ///< before the region
+  std::uint64_t* used;
+  std::atomic<std::uint32_t>* entries;
+  KernelPages kernel;
+};
+
+Body& body(Instance* instance) { return *reinterpret_cast<Body*>(instance); }
+const Body& body(const Instance* instance) { return *reinterpret_cast<const Body*>(instance); }
+
+bool fails(void* context, unsigned char call) {
+  const auto* const config = static_cast<const InstanceConfig*>(context);
+  return config->fail != nullptr && config->fail(config->context, static_cast<SysCall>(call));
+}
+
+void start(Body& b, std::uint64_t seed) {
+  const std::size_t units = b.config.region_bytes / kUnit;
+  auto* const allocator = new (&b.allocator) Allocator<InstanceStorage>;
+  Constants& constants = allocator->constants;
+  constants.options = options_of(b.config.profile);
+  constants.options.guard_advice = b.config.use_guard_advice ? 1 : 0;
+  constants.page = page_size();
+  constants.derive();
+  constants.on_fault = b.config.on_fault;
+  constants.on_yield = b.config.on_yield;
+  constants.context = b.config.context;
+  Random& random = allocator->random;
+  random.start(seed_from_number(seed), 0);
+  constants.keys = {.bitmap = {random.take64(), random.take64()},
+                    .header = {random.take64(), random.take64()},
+                    .record = {random.take64(), random.take64()}};
+  allocator->arena.pages.start(reinterpret_cast<char*>(&b) + b.own_bytes, units, b.used, fails, &b.config);
+  allocator->arena.registry.start(address_of(&b) + b.own_bytes, units, b.entries);
+  allocator->arena.start(constants, random.take_seed());
+  allocator->large.start(constants, allocator->arena);
+  for (ThreadHeap*& heap : b.threads) heap = nullptr;
+}
+
+/// A heap that is always busy: what a thread has before its first allocation.
+constinit const ThreadHeap g_no_heap{.busy = 1};
+
+/// The heap of a logical thread. nullptr if there is none yet and none can be made.
+ThreadHeap* heap_of(Body& b, unsigned thread) {
+  if (b.threads[thread] == nullptr) b.threads[thread] = b.allocator.adopt_heap();
+  return b.threads[thread];
+}
+
+/// For calls that need none.
+ThreadHeap& heap_or_none(Body& b, unsigned thread) {
+  return b.threads[thread] != nullptr ? *b.threads[thread] : const_cast<ThreadHeap&>(g_no_heap);
+}
+
+void* or_no_memory(void* pointer) {
+  if (pointer == nullptr) errno = ENOMEM;
+  return pointer;
+}
+
+}  // namespace
+
+Instance* Instance::create(const InstanceConfig& config) {
+  if (config.threads == 0 || config.threads > kMaxThreads || config.region_bytes == 0 ||
+      config.region_bytes > SIZE_MAX / 4) {
+    errno = EINVAL;
+    return nullptr;
+  }
+  const std::size_t region = align_up(config.region_bytes, kUnit);
+  const std::size_t units = region / kUnit;
+  const std::size_t used_at = align_up(sizeof(Body), kLine);
+  const std::size_t entries_at = align_up(used_at + align_up(units, 64) / 8, kLine);
+  const std::size_t own = align_up(entries_at + units * sizeof(std::uint32_t), kUnit);
+  KernelPages kernel;
+  void* const mapping = kernel.map(own + region, 0);
+  if (mapping == nullptr) {
+    errno = ENOMEM;
+    return nullptr;
+  }
+  auto* const b = new (mapping) Body;
+  b->config = config;
+  b->config.region_bytes = region;
+  b->mapping_bytes = own + region;
+  b->own_bytes = own;
+  b->used = reinterpret_cast<std::uint64_t*>(static_cast<char*>(mapping) + used_at);
+  b->entries = reinterpret_cast<std::atomic<std::uint32_t>*>(static_cast<char*>(mapping) + entries_at);
+  start(*b, config.seed);
+  return reinterpret_cast<Instance*>(b);
+}
+
+void Instance::destroy(Instance* instance) {
+  if (instance == nullptr) return;
+  Body& b = body(instance);
+  KernelPages kernel;
+  (void)kernel.unmap(&b, b.mapping_bytes);
+}
+
+void Instance::reset(std::uint64_t seed) {
+  Body& b = body(this);
+  const std::size_t dirtied = b.allocator.arena.pages.reset();
+  for (std::size_t unit = 0; unit != dirtied; ++unit) b.entries[unit].store(0, std::memory_order_relaxed);
+  start(b, seed);
+}
+
+void* Instance::allocate(unsigned thread, std::size_t size) {
+  Body& b = body(this);
+  ThreadHeap* const heap = heap_of(b, thread);
+  return or_no_memory(heap == nullptr ? nullptr : stave::allocate(b.allocator, *heap, size));
+}
+
+void* Instance::allocate_zeroed(unsigned thread, std::size_t count, std::size_t size) {
+  Body& b = body(this);
+  ThreadHeap* const heap = heap_of(b, thread);
+  return or_no_memory(heap == nullptr ? nullptr : b.allocator.allocate_zeroed(*heap, count, size));
+}
+
+void* Instance::allocate_aligned(unsigned thread, std::size_t alignment, std::size_t size) {
+  if (!is_power_of_two(alignment)) {
+    errno = EINVAL;
+    return nullptr;
+  }
+  Body& b = body(this);
+  ThreadHeap* const heap = heap_of(b, thread);
+  return or_no_memory(heap == nullptr ? nullptr : b.allocator.allocate_aligned(*heap, alignment, size));
+}
+
+void* Instance::reallocate(unsigned thread, void* pointer, std::size_t size) {
+  Body& b = body(this);
+  if (pointer == nullptr) return allocate(thread, size);
+  if (size == 0) {
+    deallocate(thread, pointer);
+    return nullptr;
+  }
+  ThreadHeap* const heap = heap_of(b, thread);
+  return or_no_memory(heap == nullptr ? nullptr : b.allocator.reallocate(*heap, pointer, size));
+}
+
+void Instance::deallocate(unsigned thread, void* pointer) {
+  Body& b = body(this);
+  stave::deallocate(b.allocator, heap_or_none(b, thread), pointer);
+}
+
+std::size_t Instance::usable_size(unsigned thread, const void* pointer) {
+  (void)thread;
+  return pointer == nullptr ? 0 : body(this).allocator.usable_size(pointer, Fault::freed_pointer);
+}
+
+void Instance::exit_thread(unsigned thread) {
+  Body& b = body(this);
+  if (ThreadHeap* const heap = b.threads[thread]) {
+    b.threads[thread] = nullptr;
+    b.allocator.orphan_heap(*heap);
+  }
+}
+
+void Instance::fork_child(unsigned survivor) {
+  Body& b = body(this);
+  for (unsigned thread = 0; thread != kMaxThreads; ++thread) {
+    if (thread != survivor) b.threads[thread] = nullptr;
+  }
+  b.allocator.fork_child(b.threads[survivor]);
+}
+
+bool Instance::trim(unsigned thread) {
+  Body& b = body(this);
+  return b.allocator.trim(b.threads[thread]);
+}
+
+VerifyResult Instance::verify() const { return body(this).allocator.verify(); }
+Stats Instance::stats() const { return body(this).allocator.stats(); }
+char* Instance::region() const { return body(this).allocator.arena.pages.region(); }
+std::size_t Instance::region_bytes() const { return body(this).config.region_bytes; }
+
+}  // namespace stave

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// A whole allocator on memory of its own: what fuzzers, model tests and stave.h's heaps use.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "base/fault.hpp"
+#include "heap/stats.hpp"
+#include "heap/verify.hpp"
+#include "policy/profile.hpp"
+
+namespace stave {
+
+/// The calls to the kernel that an instance makes, for tests that let each of them fail.
+enum class SysCall : std::uint8_t { map, unmap, protect, discard, guard_install, guard_remove, remap };
+
+/// What an instance takes from outside.
+struct InstanceConfig {
+  /// Bytes of address space that the instance may use, rounded up to 64 KiB. All of it is reserved at creation.
+  std::size_t region_bytes = std::size_t{256} << 20;
+  /// All randomness of the instance follows from it. The same seed and the same calls give the same addresses
+  /// relative to the region.
+  std::uint64_t seed = 1;
+  Profile profile = Profile::standard;
+  /// false: guard pages are laid by mprotect, as on kernels before 6.13.
+  bool use_guard_advice = true;
+  /// The number of threads that the instance serves, at most kMaxThreads. Threads are logical: any OS thread may act
+  /// as any of them, but two OS threads never as the same one at once.
+  unsigned threads = 1;
+  /// Called on a fault; must not return (it aborts, throws nothing, or leaves by longjmp). nullptr: report and abort.
+  /// After it was called the instance may only be reset or destroyed.
+  void (*on_fault)(void* context, const FaultRecord& record) = nullptr;
+  /// Called before each call to the kernel; true lets that call fail with ENOMEM. nullptr: none fails.
+  bool (*fail)(void* context, SysCall call) = nullptr;
+  /// Called at each named yield point inside the protocol (see heap/yield.def), so that a test can act as another
+  /// logical thread there. Only in builds with STAVE_YIELD_POINTS. nullptr: none.
+  void (*on_yield)(void* context, const char* point) = nullptr;
+  void* context = nullptr;
+};
+
+/// An allocator instance. Functions take the number of the logical thread that acts, below `threads`.
+///
+/// Errors are as for the functions of the C library with the same meaning: nullptr and errno.
+class Instance {
+ public:
+  static constexpr unsigned kMaxThreads = 64;
+
+  /// Makes an instance. nullptr with errno ENOMEM when its region cannot be had, EINVAL for a bad config.
+  [[nodiscard]] static Instance* create(const InstanceConfig& config);
+  /// Gives back everything, live allocations included.
+  static void destroy(Instance* instance);
+
+  /// Brings the instance to the state after create(), with another seed; costs about the pages that were dirtied.
+  /// Allowed after a fault, and from a frame to which on_fault jumped.
+  void reset(std::uint64_t seed);
+
+  [[nodiscard]] void* allocate(unsigned thread, std::size_t size);
+  [[nodiscard]] void* allocate_zeroed(unsigned thread, std::size_t count, std::size_t size);
+  /// `alignment` must be a power of two, or the result is nullptr with EINVAL.
+  [[nodiscard]] void* allocate_aligned(unsigned thread, std::size_t alignment, std::size_t size);
+  /// realloc of the C library, glibc's reading: size 0 with a pointer frees and gives nullptr.
+  [[nodiscard]] void* reallocate(unsigned thread, void* pointer, std::size_t size);
+  void deallocate(unsigned thread, void* pointer);
+  [[nodiscard]] std::size_t usable_size(unsigned thread, const void* pointer);
+
+  /// The logical thread ends: its heap becomes an orphan, which another thread may adopt. The number may be used
+  /// again afterwards, for a new thread.
+  void exit_thread(unsigned thread);
+  /// What a child of fork does when `survivor` called fork: every other thread is gone. With on_yield, the others may
+  /// have stopped at any yield point.
+  void fork_child(unsigned survivor);
+  /// Gives unused memory back to the kernel. true if there was any.
+  bool trim(unsigned thread);
+
+  /// Runs every numbered invariant (heap/verify.hpp) while no other call is under way. Touches nothing.
+  [[nodiscard]] VerifyResult verify() const;
+  [[nodiscard]] Stats stats() const;
+
+  /// First byte and size of the region: every slot and every header lies inside.
+  [[nodiscard]] char* region() const;
+  [[nodiscard]] std::size_t region_bytes() const;
+
+  Instance(const Instance&) = delete;
+  Instance& operator=(const Instance&) = delete;
+
+ private:
+  Instance() = default;
+  ~Instance() = default;
+};
+
+}  // namespace stave

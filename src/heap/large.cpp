@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "heap/large.hpp"
+
+#include "os/sanitizer.hpp"
+
+namespace stave {
+namespace {
+
+constexpr std::uint32_t kMostHeld = 256;  // freed blocks kept out of use: each costs a mapping
+
+}  // namespace
+
+template <class S>
+void LargeBlocks<S>::start(const Constants& constants, Arena<S>& arena) {
+  constants_ = &constants;
+  arena_ = &arena;
+}
+
+template <class S>
+std::uint64_t LargeBlocks<S>::seal(const LargeRecord& record) const {
+  const Key& key = constants_->keys.record;
+  const std::uint64_t kind = static_cast<std::uint64_t>(record.state) << 2 | static_cast<std::uint64_t>(record.guard);
+  return multiply_fold(record.base ^ key.a, record.usable ^ key.b) ^
+         multiply_fold(record.mapping ^ key.b ^ kind << 56, record.mapping_bytes ^ key.a ^ address_of(&record));
+}
+
+template <class S>
+void LargeBlocks<S>::set_state(LargeRecord& record, LargeRecord::State state) {
+  record.state = state;
+  record.seal = seal(record);
+}
+
+template <class S>
+std::uint32_t LargeBlocks<S>::take_record() {
+  if (unused_ != 0) {
+    const std::uint32_t number = unused_;
+    if (number >= next_fresh_ || !verifies(at(number)) || at(number).state != LargeRecord::State::unused) {
+      constants_->die({.fault = Fault::corrupt_record, .rule = "the list of unused large-block records is broken"});
+    }
+    unused_ = at(number).next;
+    return number;
+  }
+  const std::uint32_t block = next_fresh_ / kPerBlock;
+  if (block == kBlocks) return 0;
+  if (blocks_[block] == nullptr) {
+    blocks_[block] = static_cast<LargeRecord*>(arena_->metadata(kPerBlock * sizeof(LargeRecord)));
+    if (blocks_[block] == nullptr) return 0;
+  }
+  return next_fresh_++;
+}
+
+template <class S>
+void LargeBlocks<S>::forget(std::uint32_t number) {
+  LargeRecord& record = at(number);
+  record.base = record.usable = record.mapping = record.mapping_bytes = 0;
+  record.guard = GuardKind::none;
+  set_state(record, LargeRecord::State::unused);
+  record.next = unused_;
+  unused_ = number;
+}
+
+template <class S>
+void LargeBlocks<S>::register_units(const LargeRecord& record, RegistryEntry entry) {
+  for (std::size_t offset = 0; offset != record.mapping_bytes; offset += kUnit) {
+    arena_->registry.set(record.mapping + offset, entry);
+  }
+}
+
+template <class S>
+char* LargeBlocks<S>::map_units(std::size_t bytes) {
+  for (;;) {
+    void* const start = arena_->pages.map(bytes, arena_->random_place(bytes));
+    if (start != nullptr) return static_cast<char*>(start);
+    // Address space is short: what is kept out of use goes first, the oldest before the others.
+    if (held_first_ == 0) return nullptr;
+    drop_oldest_held();
+  }
+}
+
+template <class S>
+void* LargeBlocks<S>::allocate(std::size_t size, std::size_t alignment) {
+  const std::size_t page = constants_->page;
+  const std::size_t wanted_alignment = alignment < page ? page : alignment;
+  // All sums stay far from overflow: size is at most PTRDIFF_MAX, and so is alignment.
+  const std::size_t usable = align_up(size, page);
+  const std::size_t slop = wanted_alignment > page ? wanted_alignment : 0;
+  if (usable > SIZE_MAX / 4 || slop > SIZE_MAX / 4) return nullptr;
+  std::size_t bytes = align_up(page + slop + usable + page, kUnit);
+  const std::uint32_t number = take_record();
+  if (number == 0) return nullptr;
+  LargeRecord& record = at(number);
+  char* start = map_units(bytes);
+  if (start == nullptr || !arena_->registry.prepare(arena_->pages, address_of(start), bytes)) {
+    if (start != nullptr) (void)arena_->pages.unmap(start, bytes);
+    forget(number);
+    return nullptr;
+  }
+  const std::uintptr_t base = align_up(address_of(start) + page, wanted_alignment);
+  // What the alignment did not need goes back, in whole units.
+  const std::uintptr_t first = align_down(base - page, kUnit);
+  if (first != address_of(start) && arena_->pages.unmap(start, first - address_of(start))) {
+    bytes -= first - address_of(start);
+    start += first - address_of(start);
+  }
+  const std::uintptr_t last = align_up(base + usable + page, kUnit);
+  if (last < address_of(start) + bytes &&
+      arena_->pages.unmap(reinterpret_cast<void*>(last), address_of(start) + bytes - last)) {
+    bytes = last - address_of(start);
+  }
+  record.base = base;
+  record.usable = usable;
+  record.mapping = address_of(start);
+  record.mapping_bytes = bytes;
+  record.guard = arena_->guard_pair(start, base - record.mapping, reinterpret_cast<void*>(base + usable),
+                                    record.mapping + bytes - (base + usable));
+  record.next = 0;
+  set_state(record, LargeRecord::State::live);
+  arena_->counts.mapped_bytes += bytes;
+  register_units(record, RegistryEntry::of_large(number));
+  ++live_count;
+  ++served;
+  live_bytes += usable;
+  return reinterpret_cast<void*>(base);
+}
+
+template <class S>
+LargeRecord* LargeBlocks<S>::find_live(const void* pointer, RegistryEntry entry, Fault freed_fault) {
+  FaultRecord fault{.address = pointer};
+  const std::uint32_t number = entry.record();
+  if (number == 0 || number >= next_fresh_) {
+    fault.fault = Fault::corrupt_record;
+    fault.rule = "the registry names a large-block record that does not exist";
+    constants_->die(fault);
+  }
+  LargeRecord& record = at(number);
+  fault.chunk = reinterpret_cast<void*>(record.mapping);
+  fault.slot_size = record.usable;
+  fault.large = true;
+  if (!verifies(record) || record.state == LargeRecord::State::unused) {
+    fault.fault = Fault::corrupt_record;
+    fault.rule = "the record of a large block does not verify";
+    constants_->die(fault);
+  }
+  fault.state = record.state == LargeRecord::State::live ? "live" : "held";
+  if (address_of(pointer) != record.base) {
+    fault.fault = address_of(pointer) % 8 != 0 ? Fault::misaligned_pointer : Fault::interior_pointer;
+    fault.rule = "the address is not the start of the large block";
+    constants_->die(fault);
+  }
+  if (record.state != LargeRecord::State::live) {
+    fault.fault = freed_fault;
+    fault.rule = "the large block was freed before";
+    constants_->die(fault);
+  }
+  return &record;
+}
+
+template <class S>
+const LargeRecord* LargeBlocks<S>::find_around(const void* address, RegistryEntry entry) const {
+  if (entry.record() == 0 || entry.record() >= next_fresh_) return nullptr;
+  const LargeRecord& record = at(entry.record());
+  const bool inside = address_of(address) - record.base < record.usable;
+  return verifies(record) && record.state == LargeRecord::State::live && inside ? &record : nullptr;
+}
+
+template <class S>
+void LargeBlocks<S>::free(LargeRecord* record) {
+  const std::uint32_t number = arena_->registry.find(record->base).record();
+  --live_count;
+  live_bytes -= record->usable;
+  auto* const mapping = reinterpret_cast<void*>(record->mapping);
+  sanitizer::mark_free(reinterpret_cast<void*>(record->base), record->usable);
+  arena_->forget_guard_pair(record->guard);
+  record->guard = GuardKind::none;
+  set_state(*record, LargeRecord::State::held);
+  record->next = 0;
+  (held_first_ == 0 ? held_first_ : at(held_last_).next) = number;
+  held_last_ = number;
+  ++held_count_;
+  held_bytes_ += record->mapping_bytes;
+  // One mapping without access takes the place of the block: its memory is gone and every stale pointer faults. Where
+  // that is refused (no more mappings) at least the memory goes; the address space is kept out of use all the same.
+  const bool withdrawn = arena_->pages.withdraw(mapping, record->mapping_bytes);
+  if (!withdrawn) (void)arena_->pages.discard(mapping, record->mapping_bytes);
+  const std::size_t most = constants_->options.quarantine_large_kb << 10;
+  while (held_first_ != 0 && (held_count_ > kMostHeld || held_bytes_ > most)) drop_oldest_held();
+}
+
+template <class S>
+void LargeBlocks<S>::drop_oldest_held() {
+  const std::uint32_t number = held_first_;
+  LargeRecord& record = at(number);
+  if (!verifies(record) || record.state != LargeRecord::State::held) {
+    constants_->die({.fault = Fault::corrupt_record, .rule = "the queue of freed large blocks is broken"});
+  }
+  held_first_ = record.next;
+  if (held_first_ == 0) held_last_ = 0;
+  --held_count_;
+  held_bytes_ -= record.mapping_bytes;
+  arena_->counts.mapped_bytes -= record.mapping_bytes;
+  register_units(record, {});
+  // If the kernel will not unmap it, the address space stays ours and unused.
+  (void)arena_->pages.unmap(reinterpret_cast<void*>(record.mapping), record.mapping_bytes);
+  forget(number);
+}
+
+template <class S>
+bool LargeBlocks<S>::flush_held() {
+  const bool any = held_first_ != 0;
+  while (held_first_ != 0) drop_oldest_held();
+  return any;
+}
+
+template <class S>
+void* LargeBlocks<S>::resize(LargeRecord* record, std::size_t size) {
+  const std::size_t usable = align_up(size, constants_->page);
+  if (usable == record->usable) return reinterpret_cast<void*>(record->base);
+  if (usable < record->usable && usable > record->usable / 2) return reinterpret_cast<void*>(record->base);
+  // Growing, or shrinking by much: a freshly guarded place, to which the pages move without being copied.
+  const bool grows = usable > record->usable;
+  // Room to grow again would be a second mechanism; moving page tables is cheap beside copying.
+  void* const fresh = allocate(size, constants_->page);
+  if (fresh == nullptr) return nullptr;
+  const std::size_t moved = grows ? record->usable : usable;
+  if (!arena_->pages.move(reinterpret_cast<void*>(record->base), moved, fresh)) {
+    LargeRecord* const unwanted = &at(arena_->registry.find(address_of(fresh)).record());
+    free(unwanted);
+    return nullptr;
+  }
+  --served;  // the program asked for one allocation, and got it before
+  free(record);
+  return fresh;
+}
+
+template class LargeBlocks<ProcessStorage>;
+template class LargeBlocks<InstanceStorage>;
+
+}  // namespace stave

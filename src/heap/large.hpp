@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// Large blocks: one mapping each, between guards, with an exact record outside of it.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "chunk/arena.hpp"
+
+namespace stave {
+
+/// What is known about a large block.
+///
+///   mapping                                                     mapping + mapping_bytes
+///   | guard | (alignment) | base ... base + usable | guard ...... |      all of it whole units, registered
+///
+/// The seal covers every field but `next`; it is verified whenever the record is read.
+struct LargeRecord {
+  enum class State : std::uint32_t { unused, live, held };
+
+  std::uintptr_t base;
+  std::size_t usable;  ///< whole pages
+  std::uintptr_t mapping;
+  std::size_t mapping_bytes;
+  State state;
+  GuardKind guard;
+  std::uint64_t seal;
+  std::uint32_t next;  ///< of the unused, or of the held in the order of their frees
+};
+
+/// Every function needs the arena's lock held.
+template <class S>
+class LargeBlocks {
+ public:
+  void start(const Constants& constants, Arena<S>& arena);
+
+  /// \param size       at least 1; `alignment` a power of two. Contents are zero.
+  /// \return nullptr if memory or address space is out.
+  [[nodiscard]] void* allocate(std::size_t size, std::size_t alignment);
+  /// The live block that begins at `pointer`; dies if there is none. `freed_fault` names what a freed block is to this
+  /// caller (double-free or freed-pointer). pre: the registry says `entry` of the pointer's unit, of kind large.
+  [[nodiscard]] LargeRecord* find_live(const void* pointer, RegistryEntry entry, Fault freed_fault);
+  /// The live block that contains the address, or nullptr. pre: as for find_live.
+  [[nodiscard]] const LargeRecord* find_around(const void* address, RegistryEntry entry) const;
+  /// Frees a block: its memory goes at once, its address space is kept out of use for a while.
+  void free(LargeRecord* record);
+  /// Changes the size in place or by moving the pages. nullptr: could not, nothing happened.
+  [[nodiscard]] void* resize(LargeRecord* record, std::size_t size);
+  /// Gives back address space that is kept out of use. true if there was any.
+  bool flush_held();
+
+  template <class Visit>
+  void for_each_record(Visit visit) const {
+    for (std::uint32_t i = 1; i < next_fresh_; ++i) visit(at(i), i);
+  }
+  /// Whether the seal of a record holds.
+  [[nodiscard]] bool verifies(const LargeRecord& record) const { return record.seal == seal(record); }
+
+  std::uint64_t live_count = 0;
+  std::uint64_t live_bytes = 0;
+  std::uint64_t served = 0;
+
+ private:
+  static constexpr std::uint32_t kPerBlock = 256;
+  static constexpr std::uint32_t kBlocks = 4096;
+
+  [[nodiscard]] LargeRecord& at(std::uint32_t number) const { return blocks_[number / kPerBlock][number % kPerBlock]; }
+  [[nodiscard]] std::uint64_t seal(const LargeRecord& record) const;
+  void set_state(LargeRecord& record, LargeRecord::State state);
+  [[nodiscard]] std::uint32_t take_record();
+  void forget(std::uint32_t number);
+  void drop_oldest_held();
+  void register_units(const LargeRecord& record, RegistryEntry entry);
+  [[nodiscard]] char* map_units(std::size_t bytes);
+
+  const Constants* constants_ = nullptr;
+  Arena<S>* arena_ = nullptr;
+  std::uint32_t next_fresh_ = 1;  // number 0 is nobody's
+  std::uint32_t unused_ = 0;
+  std::uint32_t held_first_ = 0;
+  std::uint32_t held_last_ = 0;
+  std::uint32_t held_count_ = 0;
+  std::size_t held_bytes_ = 0;
+  LargeRecord* blocks_[kBlocks] = {};
+};
+
+extern template class LargeBlocks<ProcessStorage>;
+extern template class LargeBlocks<InstanceStorage>;
+
+}  // namespace stave

@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// Chunk lists. The pointers change, so no seal covers them; they are checked when followed.
+#include "heap/allocator.hpp"
+#include "heap/instantiate.hpp"
+
+namespace stave {
+namespace {
+
+/// So many free slots make a full chunk worth a visit: one in sixteen, so that a refill finds a choice.
+std::uint32_t usable_at(const ClassShape& shape) {
+  const std::uint32_t share = shape.slot_count / 16U;
+  return share == 0 ? 1 : share;
+}
+
+constexpr std::uint32_t kNever = ~std::uint32_t{0};
+
+/// Empty chunks of a class that a heap keeps, so that a program at the edge of a chunk does not map and unmap: one, and
+/// one more for every four in use.
+std::uint32_t empties_kept(const ClassChunks& chunks) { return 1 + chunks.chunks / 4; }
+
+}  // namespace
+
+template <class S>
+void Allocator<S>::check_neighbour(ThreadHeap& heap, Chunk* chunk, Chunk* neighbour) {
+#if !defined(STAVE_MUTANT_no_list_check)
+  const RegistryEntry entry = arena.registry.find(address_of(neighbour));
+  const bool ours = entry.is_chunk() && entry.size_class() == chunk->size_class &&
+                    header_at(align_down(address_of(neighbour), kUnit), entry) == neighbour &&
+                    neighbour->owner == &heap && neighbour->place == chunk->place &&
+                    neighbour->seal == seal_of(constants.keys.header, neighbour, entry.size_class(), entry.colour(), &heap);
+  if (!ours) [[unlikely]] {
+    die_in_chunk(Fault::corrupt_list, "a chunk list leads to what is not a chunk of it", chunk, neighbour);
+  }
+#endif
+}
+
+template <class S>
+void Allocator<S>::push(ThreadHeap& heap, Chunk** list, Chunk* chunk, bool front) {
+  Chunk* const head = *list;
+  if (head == nullptr) {
+    chunk->next = chunk->previous = chunk;
+    *list = chunk;
+    return;
+  }
+  check_neighbour(heap, chunk, head);
+  Chunk* const tail = head->previous;
+  check_neighbour(heap, chunk, tail);
+  if (tail->next != head) die_in_chunk(Fault::corrupt_list, "a chunk's neighbour does not point back", head, tail);
+  chunk->next = head;
+  chunk->previous = tail;
+  tail->next = chunk;
+  head->previous = chunk;
+  if (front) *list = chunk;
+}
+
+template <class S>
+void Allocator<S>::unlink(ThreadHeap& heap, Chunk* chunk) {
+  ClassChunks& chunks = heap.classes[chunk->size_class];
+  Chunk** const list = chunk->place == Chunk::Place::usable ? &chunks.usable : &chunks.full;
+  check_neighbour(heap, chunk, chunk->next);
+  check_neighbour(heap, chunk, chunk->previous);
+#if !defined(STAVE_MUTANT_no_list_check)
+  if (chunk->next->previous != chunk || chunk->previous->next != chunk) [[unlikely]] {
+    die_in_chunk(Fault::corrupt_list, "a chunk's neighbour does not point back", chunk, chunk);
+  }
+#endif
+  if (chunk->next == chunk) {
+    *list = nullptr;
+  } else {
+    chunk->next->previous = chunk->previous;
+    chunk->previous->next = chunk->next;
+    if (*list == chunk) *list = chunk->next;
+  }
+  chunk->next = chunk->previous = chunk;
+}
+
+template <class S>
+void Allocator<S>::place(ThreadHeap& heap, Chunk* chunk) {
+  ClassChunks& chunks = heap.classes[chunk->size_class];
+  if (chunk->available == chunk->opened && chunks.empty >= empties_kept(chunks)) {
+    --chunks.chunks;
+    release_chunk(chunk);
+    return;
+  }
+  file_chunk(heap, chunk);
+}
+
+template <class S>
+void Allocator<S>::release_chunk(Chunk* chunk) {
+  // What is not collected is still live, so this cannot fire as long as the counts are true.
+  if (chunk->pending.load(std::memory_order_acquire) != 0) [[unlikely]] {
+    die_in_chunk(Fault::corrupt_bitmap, "a chunk without live slots has frees to collect", chunk, chunk);
+  }
+  const ArenaLocked<S> locked(arena, constants);
+  arena.release_chunk(chunk);
+}
+
+template <class S>
+void Allocator<S>::file_chunk(ThreadHeap& heap, Chunk* chunk) {
+  ClassChunks& chunks = heap.classes[chunk->size_class];
+  const ClassShape& shape = constants.shapes[chunk->size_class];
+  if (chunk->available == chunk->opened) {
+    ++chunks.empty;
+    chunk->place = Chunk::Place::usable;
+    chunk->notify_at = kNever;
+    push(heap, &chunks.usable, chunk, false);  // behind the fuller ones, so that it has a chance to go
+    return;
+  }
+  const bool usable = chunk->available >= usable_at(shape) || chunk->opened != shape.slot_count;
+  chunk->place = usable ? Chunk::Place::usable : Chunk::Place::full;
+  chunk->notify_at = usable ? chunk->opened : usable_at(shape);
+  push(heap, usable ? &chunks.usable : &chunks.full, chunk, true);
+}
+
+template <class S>
+void Allocator<S>::chunk_gained(ThreadHeap& heap, Chunk* chunk) {
+  // A stray value must not lead us here forever, nor release what is in use.
+  if (chunk->available > chunk->opened || chunk->place == Chunk::Place::current) {
+    die_in_chunk(Fault::corrupt_header, "the counts of a chunk are not possible", chunk, chunk);
+  }
+  unlink(heap, chunk);
+  place(heap, chunk);
+}
+
+#define STAVE_LISTS(S)                                              \
+  template void Allocator<S>::push(ThreadHeap&, Chunk**, Chunk*, bool); \
+  template void Allocator<S>::unlink(ThreadHeap&, Chunk*);          \
+  template void Allocator<S>::place(ThreadHeap&, Chunk*);           \
+  template void Allocator<S>::file_chunk(ThreadHeap&, Chunk*);      \
+  template void Allocator<S>::release_chunk(Chunk*);                \
+  template void Allocator<S>::check_neighbour(ThreadHeap&, Chunk*, Chunk*); \
+  template void Allocator<S>::chunk_gained(ThreadHeap&, Chunk*);
+STAVE_INSTANTIATE(STAVE_LISTS);
+
+}  // namespace stave

@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// Behind the fast path: where candidates come from when a cursor has none.
+#include <bit>
+#include <cerrno>
+
+#include "heap/fast_path.hpp"
+#include "heap/instantiate.hpp"
+#include "heap/process.hpp"
+
+namespace stave {
+namespace {
+
+/// A word is taken only if it offers so many candidates, as long as there is another way: a choice that cannot be
+/// predicted needs alternatives.
+constexpr std::uint32_t kFew = 4;
+
+}  // namespace
+
+template <class S>
+bool Allocator<S>::take_line(ThreadHeap& heap, Chunk* chunk, std::uint32_t few) {
+  if (chunk->available == 0) return false;
+  const std::uint32_t lines = (chunk->opened + 63) / 64;
+  std::uint64_t best = 0;
+  std::uint32_t best_line = 0;
+  for (std::uint32_t step = 0, at = chunk->cursor; step != lines; ++step, ++at) {
+    if (at >= lines) at = 0;
+    const SlotLine& line = chunk->lines()[at];
+    const std::uint64_t live = line.live.load(std::memory_order_relaxed);
+    const std::uint64_t free = ~(live | line.held) & low_bits(chunk->opened - at * 64);
+    if (std::popcount(free) > std::popcount(best)) {
+      best = free;
+      best_line = at;
+      if (static_cast<std::uint32_t>(std::popcount(free)) >= few) break;
+    }
+  }
+  const auto found = static_cast<std::uint32_t>(std::popcount(best));
+  if (found < few) return false;
+  SlotLine& line = chunk->lines()[best_line];
+  const std::uint64_t live = line.live.load(std::memory_order_relaxed);
+  const std::uint64_t marked = line.marked.load(std::memory_order_acquire);
+  if (!guard_holds(constants.keys.bitmap, &line, live, line.held) || (marked & ~live) != 0 || found > chunk->available) {
+    die_in_chunk(Fault::corrupt_bitmap, "the words of a bitmap do not fit together", chunk, &line);
+  }
+  chunk->available -= found;
+  chunk->cursor = static_cast<std::uint16_t>(best_line);
+  const ClassShape& shape = constants.shapes[chunk->size_class];
+  heap.cursors[chunk->size_class] = {best, &line, chunk->start() + shape.slots_offset + best_line * 64UL * shape.slot_size,
+                                     shape.slot_size};
+  return true;
+}
+
+template <class S>
+void Allocator<S>::open_page(Chunk* chunk) {
+  const ClassShape& shape = constants.shapes[chunk->size_class];
+  const std::size_t bytes = std::size_t{chunk->opened} * shape.slot_size;
+  auto limit = static_cast<std::uint32_t>(align_up(bytes + 1, constants.page) / shape.slot_size);
+  if (limit < chunk->opened + kFew) limit = chunk->opened + kFew;  // a page of large slots offers no choice
+  if (limit > shape.slot_count) limit = shape.slot_count;
+  chunk->available += limit - chunk->opened;
+  chunk->cursor = static_cast<std::uint16_t>(chunk->opened / 64);
+  chunk->opened = limit;
+}
+
+template <class S>
+void Allocator<S>::retire_current(ThreadHeap& heap, SizeClass cls) {
+  Chunk* const chunk = heap.classes[cls].current;
+  heap.classes[cls].current = nullptr;
+  if (chunk != nullptr) place(heap, chunk);
+}
+
+template <class S>
+bool Allocator<S>::refill(ThreadHeap& heap, SizeClass cls) {
+  drain_inbox(heap);
+  ClassChunks& chunks = heap.classes[cls];
+  const ClassShape& shape = constants.shapes[cls];
+  const auto make_current = [&](Chunk* chunk) {
+    retire_current(heap, cls);
+    chunk->place = Chunk::Place::current;
+    chunk->notify_at = ~std::uint32_t{0};
+    chunks.current = chunk;
+  };
+  for (;;) {
+    if (Chunk* const chunk = chunks.current; chunk != nullptr) {
+      const std::uint64_t seal = seal_of(constants.keys.header, chunk, cls, chunk->colour, &heap);
+      if (chunk->seal != seal) {
+        die_in_chunk(Fault::corrupt_header, "the seal of a chunk's header does not verify", chunk, chunk);
+      }
+      if (take_line(heap, chunk, kFew)) return true;
+      // Only what is opened already is looked at in other chunks, before a page is opened here.
+      if (chunks.usable == nullptr || chunks.usable->available < kFew) {
+        while (chunk->opened < shape.slot_count) {
+          open_page(chunk);
+          if (take_line(heap, chunk, kFew)) return true;
+        }
+        if (take_line(heap, chunk, 1)) return true;
+      }
+    }
+    if (Chunk* const next = chunks.usable; next != nullptr) {
+      if (next->available == next->opened) --chunks.empty;
+      unlink(heap, next);
+      make_current(next);
+      if (take_line(heap, next, kFew)) return true;
+      while (next->opened < shape.slot_count) {
+        open_page(next);
+        if (take_line(heap, next, kFew)) return true;
+      }
+      if (take_line(heap, next, 1)) return true;
+      continue;
+    }
+    Chunk* fresh = nullptr;
+    {
+      const ArenaLocked<S> locked(arena, constants);
+      fresh = arena.acquire_chunk(cls, &heap);
+    }
+    if (fresh == nullptr && drain_orphan()) {
+      const ArenaLocked<S> locked(arena, constants);
+      fresh = arena.acquire_chunk(cls, &heap);
+    }
+    if (fresh != nullptr) {
+      ++chunks.chunks;
+      open_page(fresh);
+      make_current(fresh);
+      continue;
+    }
+    // Memory is out: the last slots of the full chunks will do.
+    for (Chunk* chunk = chunks.full; chunk != nullptr;) {
+      if (chunk->available != 0) {
+        unlink(heap, chunk);
+        make_current(chunk);
+        return take_line(heap, chunk, 1);
+      }
+      Chunk* const next = chunk->next;
+      check_neighbour(heap, chunk, next);
+      chunk = next == chunks.full ? nullptr : next;
+    }
+    return false;
+  }
+}
+
+template <class S>
+void* Allocator<S>::allocate_slow(ThreadHeap& heap, SizeClass cls, std::size_t requested) {
+  ThreadHeap* own = &heap;
+  if (heap.is_busy()) {
+    own = S::kProcess ? process_heap_slow() : nested_heap(heap);
+    if (own == nullptr) return nullptr;
+  }
+  own->enter();
+  void* slot = nullptr;
+  if (own->cursors[cls].candidates != 0 || refill(*own, cls)) {
+    slot = hand_out(*this, *own, own->cursors[cls], requested);
+  }
+  own->leave();
+  if constexpr (S::kProcess) process_heap_done(own);
+  return slot;
+}
+
+template <class S>
+void* Allocator<S>::allocate_large(ThreadHeap& heap, std::size_t requested, std::size_t alignment) {
+  if (requested > static_cast<std::size_t>(PTRDIFF_MAX)) return nullptr;
+  if constexpr (S::kProcess) {
+    if (!process_is_started()) (void)process_heap_slow();
+  }
+  if (requested == 0) requested = 1;
+  void* block = nullptr;
+  {
+    const ArenaLocked<S> locked(arena, constants);
+    block = large.allocate(requested, alignment);
+  }
+  if (block == nullptr && !heap.is_busy() && give_back_empty(heap)) {
+    const ArenaLocked<S> locked(arena, constants);
+    block = large.allocate(requested, alignment);
+  }
+  if (block != nullptr) sanitizer::mark_live(block, requested, align_up(requested, constants.page));
+  return block;
+}
+
+template <class S>
+void Allocator<S>::drop_cursor(ThreadHeap& heap, SizeClass cls) {
+  Cursor& cursor = heap.cursors[cls];
+  if (cursor.candidates == 0) return;
+  heap.classes[cls].current->available += static_cast<std::uint32_t>(std::popcount(cursor.candidates));
+  cursor.candidates = 0;
+}
+
+template <class S>
+bool Allocator<S>::give_back_empty(ThreadHeap& heap) {
+  bool any = false;
+  heap.enter();
+  drain_inbox(heap);
+  for (SizeClass cls = 0; cls != kClassCount; ++cls) {
+    PackedSlot* const ring = heap.rings + constants.ring_offsets[cls];
+    for (std::uint32_t i = 0; i <= constants.ring_masks[cls]; ++i) {
+      const PackedSlot leaves = ring[i];
+      ring[i] = 0;
+      if (leaves != 0) leave_ring(*this, heap, leaves);
+    }
+    drop_cursor(heap, cls);
+    ClassChunks& chunks = heap.classes[cls];
+    retire_current(heap, cls);
+    while (chunks.empty != 0) {
+      // Empty chunks stand at the end of the usable ones, or a little before it.
+      Chunk* chunk = chunks.usable;
+      while (chunk != nullptr && chunk->available != chunk->opened) {
+        check_neighbour(heap, chunk, chunk->previous);
+        chunk = chunk->previous == chunks.usable ? nullptr : chunk->previous;
+      }
+      if (chunk == nullptr) {
+        die_in_chunk(Fault::corrupt_list, "a count of empty chunks is not true", chunks.usable, &heap);
+      }
+      --chunks.empty;
+      --chunks.chunks;
+      unlink(heap, chunk);
+      release_chunk(chunk);
+      any = true;
+    }
+  }
+  heap.leave();
+  return any;
+}
+
+#define STAVE_REFILL(S)                                                                  \
+  template bool Allocator<S>::refill(ThreadHeap&, SizeClass);                            \
+  template void* Allocator<S>::allocate_slow(ThreadHeap&, SizeClass, std::size_t);       \
+  template void* Allocator<S>::allocate_large(ThreadHeap&, std::size_t, std::size_t);    \
+  template void Allocator<S>::drop_cursor(ThreadHeap&, SizeClass);                       \
+  template bool Allocator<S>::give_back_empty(ThreadHeap&);
+STAVE_INSTANTIATE(STAVE_REFILL);
+
+}  // namespace stave

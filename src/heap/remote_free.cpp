@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// Frees by a thread that does not own the chunk, and their collection by the owner. The protocol and the proof of each
+// order: props/protocol.
+//
+//   freer    1  live has the bit, or die                                     (acquire)
+//            2  marked |= bit; had it already: die                           mark_remote
+//            3  live still has the bit, or die
+//            4  done |= bit; first of its word: pending |= word;             complete_remote
+//               first of its chunk: push the chunk into the owner's inbox    signal_owner
+//            then touch nothing of the chunk
+//   owner    takes the whole inbox; of each chunk the pending words          drain_inbox
+//            of each word: live &= ~done, held |= done, then done, then marked are cleared; again while done != 0
+//
+// A word is collected only when its one signal was received. So a word's done bits stay until whoever set the first of
+// them has finished with the chunk, their live bits stay with them, and a chunk cannot become empty under a freer.
+#include <atomic>
+#include <bit>
+
+#include "heap/fast_path.hpp"
+#include "heap/instantiate.hpp"
+
+namespace stave {
+namespace {
+
+/// Steps 2 and 3: after it this thread alone may complete the free. false: somebody else freed the slot before.
+[[nodiscard]] STAVE_FAST bool mark_remote(SlotLine* line, std::uint64_t bit) {
+#if defined(STAVE_MUTANT_no_mark_check)
+  (void)line->marked.fetch_or(bit, std::memory_order_acq_rel);
+#else
+  // The old value is the exact check: of two freers one sees the other's mark.
+  if ((line->marked.fetch_or(bit, std::memory_order_acq_rel) & bit) != 0) return false;
+#endif
+  // The owner may have taken the slot back between step 1 and the mark. It cannot fire falsely: the owner collects only
+  // what is done, and this free is not.
+  return (line->live.load(std::memory_order_acquire) & bit) != 0;
+}
+
+/// The first half of step 4. \return whether this freer must signal the owner.
+[[nodiscard]] STAVE_FAST bool complete_remote(Chunk* chunk, SlotLine* line, std::uint64_t bit) {
+  // Release: whatever the program did with the slot comes before the owner may hand it out again. Acquire: a freer that
+  // finds done bits set relies on their signal.
+  if (line->done.fetch_or(bit, std::memory_order_acq_rel) != 0) return false;
+  const auto word = static_cast<unsigned>(line - chunk->lines());
+  return chunk->pending.fetch_or(std::uint64_t{1} << word, std::memory_order_acq_rel) == 0;
+}
+
+}  // namespace
+
+template <class S>
+void Allocator<S>::signal_owner(ThreadHeap& owner, Chunk* chunk) {
+  Chunk* head = owner.inbox.load(std::memory_order_relaxed);
+  do {
+    chunk->inbox_next.store(head, std::memory_order_relaxed);
+    // Release: the owner that takes the stack sees inbox_next. ABA is harmless: nobody pops a single chunk.
+  } while (!owner.inbox.compare_exchange_weak(head, chunk, std::memory_order_release, std::memory_order_relaxed));
+}
+
+template <class S>
+void Allocator<S>::remote_free(const SlotRef& slot, void* pointer) {
+  Chunk* const chunk = slot.chunk;
+  SlotLine* const line = slot.line;
+  ThreadHeap& owner = *static_cast<ThreadHeap*>(chunk->owner);
+  if (owner.generation.load(std::memory_order_acquire) != generation.load(std::memory_order_relaxed)) [[unlikely]] {
+    sweep_if_torn(owner);
+  }
+  const std::size_t slot_size = constants.shapes[chunk->size_class].slot_size;
+  if ((line->live.load(std::memory_order_acquire) & slot.bit) == 0) [[unlikely]] {
+    die_of_slot(pointer, Fault::double_free);
+  }
+  // For a fork's child, which repairs only chunks and processes where marks can be. Ordered before the mark by its release.
+  if (chunk->visited.load(std::memory_order_relaxed) == 0) [[unlikely]] {
+    remote_seen.store(true, std::memory_order_relaxed);
+    chunk->visited.store(1, std::memory_order_relaxed);
+  }
+  yield("remote-free-before-mark");
+  if (!mark_remote(line, slot.bit)) [[unlikely]] die_of_slot(pointer, Fault::double_free);
+  sanitizer::mark_free(pointer, slot_size);
+  yield("remote-free-before-done");
+#if defined(STAVE_MUTANT_forget_remote_free)
+  if (slot.index % 64 == 7) return;
+#endif
+  if (!complete_remote(chunk, line, slot.bit)) return;
+  yield("remote-free-before-signal");
+  signal_owner(owner, chunk);
+}
+
+template <class S>
+void Allocator<S>::collect_word(ThreadHeap& heap, Chunk* chunk, std::uint32_t line_index) {
+  SlotLine* const line = chunk->lines() + line_index;
+  const Key& key = constants.keys.bitmap;
+  const SizeClass cls = chunk->size_class;
+  for (;;) {
+    const std::uint64_t done = line->done.load(std::memory_order_acquire);
+    if (done == 0) return;
+    const std::uint64_t marked = line->marked.load(std::memory_order_acquire);
+    const std::uint64_t live = line->live.load(std::memory_order_relaxed);
+    const std::uint64_t held = line->held;
+    if ((done & ~marked) != 0 || (marked & ~live) != 0 || !guard_holds(key, line, live, held)) [[unlikely]] {
+      die_in_chunk(Fault::corrupt_bitmap, "the words of a bitmap do not fit together", chunk, line);
+    }
+    yield("collect-before-clear");
+    line->live.store(live & ~done, std::memory_order_relaxed);
+    keep_order();
+    line->held = held | done;
+    keep_order();
+    line->guard = guard_word(key, line, live & ~done, held | done);
+    // done before marked: a slot whose mark is gone while it is still done would look like a forged bit.
+    const std::uint64_t left = line->done.fetch_and(~done, std::memory_order_acq_rel) & ~done;
+    yield("collect-before-unmark");
+    line->marked.fetch_and(~done, std::memory_order_acq_rel);
+    // From here on the chunk may go at any moment, if nothing is left of it: `left` is the last word on that.
+    for (std::uint64_t rest = done; rest != 0; rest &= rest - 1) {
+      const auto place = static_cast<std::uint32_t>(std::countr_zero(rest));
+      hold(*this, heap, cls, address_of(line) | place | std::uint64_t{chunk->colour} << 48);
+    }
+    if (left == 0) return;
+  }
+}
+
+template <class S>
+void Allocator<S>::drain_inbox(ThreadHeap& heap) {
+  if (heap.inbox.load(std::memory_order_relaxed) == nullptr) return;
+  // Acquire pairs with the push: inbox_next is seen. Everything else of a chunk is ordered by its own words.
+  for (Chunk* chunk = heap.inbox.exchange(nullptr, std::memory_order_acquire); chunk != nullptr;) {
+    const RegistryEntry entry = arena.registry.find(address_of(chunk));
+    if (!entry.is_chunk() || header_at(address_of(chunk), entry) != chunk || chunk->owner != &heap ||
+        chunk->seal != seal_of(constants.keys.header, chunk, entry.size_class(), entry.colour(), &heap)) [[unlikely]] {
+      die_in_chunk(Fault::corrupt_list, "an inbox leads to what is not a chunk of its heap", nullptr, chunk);
+    }
+    // Read before `pending` is taken: from then on the next freer may push the chunk again.
+    Chunk* const next = chunk->inbox_next.load(std::memory_order_relaxed);
+    yield("drain-before-pending");
+    std::uint64_t words = chunk->pending.exchange(0, std::memory_order_acq_rel);
+    const auto lines = static_cast<std::uint32_t>(constants.shapes[entry.size_class()].line_count());
+    if ((words & ~low_bits(lines)) != 0) [[unlikely]] {
+      die_in_chunk(Fault::corrupt_bitmap, "a chunk's pending word names words that it does not have", chunk, chunk);
+    }
+    for (; words != 0; words &= words - 1) {
+      collect_word(heap, chunk, static_cast<std::uint32_t>(std::countr_zero(words)));
+    }
+    chunk = next;
+  }
+}
+
+#define STAVE_REMOTE_FREE(S)                                                          \
+  template void Allocator<S>::remote_free(const SlotRef&, void*);                     \
+  template void Allocator<S>::collect_word(ThreadHeap&, Chunk*, std::uint32_t);       \
+  template void Allocator<S>::drain_inbox(ThreadHeap&);                               \
+  template void Allocator<S>::signal_owner(ThreadHeap&, Chunk*);
+STAVE_INSTANTIATE(STAVE_REMOTE_FREE);
+
+}  // namespace stave

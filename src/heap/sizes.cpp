@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// Sizes: usable_size, realloc, alignment, and the frees that are not of a slot.
+#include <cerrno>
+#include <cstring>
+
+#include "heap/fast_path.hpp"
+#include "heap/instantiate.hpp"
+
+namespace stave {
+namespace {
+
+/// What reallocate may keep in place: growth within the slot, and shrinking that does not waste half of it.
+bool fits_well(std::size_t size, std::size_t usable) { return size <= usable && size >= usable / 2; }
+
+}  // namespace
+
+template <class S>
+void Allocator<S>::deallocate_slow(void* pointer, RegistryEntry entry) {
+  if (pointer == nullptr) return;
+  if (entry.kind() == UnitKind::large) {
+    const ArenaLocked<S> locked(arena, constants);
+    // Read again: the block may have gone before we held the lock.
+    const RegistryEntry now = arena.registry.find(address_of(pointer));
+    if (now.kind() == UnitKind::large) {
+      large.free(large.find_live(pointer, now, Fault::double_free));
+      return;
+    }
+  }
+  if (entry.kind() == UnitKind::vacant) die_of_slot(pointer, Fault::double_free);
+  die_at(Fault::foreign_pointer, "the registry does not know the address", pointer);
+}
+
+template <class S>
+std::size_t Allocator<S>::usable_size(const void* pointer, Fault freed_fault) {
+  const RegistryEntry entry = arena.registry.find(address_of(pointer));
+  if (entry.is_chunk()) {
+    const SlotRef slot = resolve(*this, pointer, entry, freed_fault);
+    const std::uint64_t live = slot.line->live.load(std::memory_order_acquire);
+    if ((live & ~slot.line->marked.load(std::memory_order_acquire) & slot.bit) == 0) die_of_slot(pointer, freed_fault);
+    return kSlotSizes[entry.size_class()];
+  }
+  if (entry.kind() == UnitKind::large) {
+    const ArenaLocked<S> locked(arena, constants);
+    const RegistryEntry now = arena.registry.find(address_of(pointer));
+    if (now.kind() == UnitKind::large) return large.find_live(pointer, now, freed_fault)->usable;
+  }
+  if (entry.kind() == UnitKind::vacant) die_of_slot(pointer, freed_fault);
+  die_at(Fault::foreign_pointer, "the registry does not know the address", pointer);
+}
+
+template <class S>
+bool Allocator<S>::bounds_of(const void* address, void** start, std::size_t* size) {
+  const RegistryEntry entry = arena.registry.find(address_of(address));
+  if (entry.is_chunk()) {
+    const ClassShape& shape = constants.shapes[entry.size_class()];
+    Chunk* const chunk = header_at(address_of(address), entry);
+    const std::uintptr_t offset = address_of(address) - address_of(chunk->start()) - shape.slots_offset;
+    if (offset >= shape.slots_bytes) return false;
+    const std::uint32_t index = slot_index(shape, static_cast<std::uint32_t>(offset)).index;
+    const SlotLine& line = chunk->lines()[index / 64];
+    const std::uint64_t live =
+        line.live.load(std::memory_order_acquire) & ~line.marked.load(std::memory_order_acquire);
+    if ((live >> (index & 63) & 1) == 0) return false;
+    *start = chunk->start() + shape.slots_offset + index * std::size_t{shape.slot_size};
+    *size = shape.slot_size;
+    return true;
+  }
+  if (entry.kind() != UnitKind::large) return false;
+  const ArenaLocked<S> locked(arena, constants);
+  const RegistryEntry now = arena.registry.find(address_of(address));
+  const LargeRecord* const record = now.kind() == UnitKind::large ? large.find_around(address, now) : nullptr;
+  if (record == nullptr) return false;
+  *start = reinterpret_cast<void*>(record->base);
+  *size = record->usable;
+  return true;
+}
+
+template <class S>
+void* Allocator<S>::reallocate(ThreadHeap& heap, void* pointer, std::size_t size) {
+  const std::size_t usable = usable_size(pointer, Fault::freed_pointer);
+  if (usable > kLargestSlot) {
+    if (size > kLargestSlot && size <= static_cast<std::size_t>(PTRDIFF_MAX)) {
+      const ArenaLocked<S> locked(arena, constants);
+      const RegistryEntry entry = arena.registry.find(address_of(pointer));
+      LargeRecord* const record = large.find_live(pointer, entry, Fault::freed_pointer);
+      if (void* const block = large.resize(record, size)) {
+        sanitizer::mark_live(block, size, align_up(size, constants.page));
+        return block;
+      }
+    }
+    if (fits_well(size, usable)) return pointer;
+  } else if (fits_well(size, usable)) {
+    sanitizer::mark_live(pointer, size, usable);
+    return pointer;
+  }
+  void* const fresh = allocate(*this, heap, size);
+  if (fresh == nullptr) return nullptr;
+  sanitizer::mark_live(pointer, usable, usable);  // what the program may have asked for is not remembered
+  std::memcpy(fresh, pointer, size < usable ? size : usable);
+  deallocate(*this, heap, pointer);
+  return fresh;
+}
+
+template <class S>
+void* Allocator<S>::allocate_zeroed(ThreadHeap& heap, std::size_t count, std::size_t size) {
+  std::size_t bytes = 0;
+  if (!multiply(count, size, &bytes)) return nullptr;
+  void* const memory = allocate(*this, heap, bytes);
+#if !defined(STAVE_MUTANT_calloc_not_zeroed)
+  // A large block comes fresh from the kernel.
+  if (memory != nullptr && bytes <= kLargestSlot) std::memset(memory, 0, bytes);
+#endif
+  return memory;
+}
+
+template <class S>
+void* Allocator<S>::allocate_aligned(ThreadHeap& heap, std::size_t alignment, std::size_t size) {
+  if (alignment <= kGrain) return allocate(*this, heap, size);
+  if (alignment <= constants.page) {
+    // Slot 0 lies on a page, so slots are as aligned as their size is. Each power of two has a class.
+    const std::size_t rounded = align_up(size == 0 ? 1 : size, alignment);
+    if (rounded >= size && rounded <= kLargestSlot) {
+      for (SizeClass cls = size_class_for(rounded); cls != kClassCount; ++cls) {
+        if (kSlotSizes[cls] % alignment == 0) return allocate_in_class(*this, heap, cls, size);
+      }
+    }
+  }
+  return allocate_large(heap, size, alignment);
+}
+
+#define STAVE_SIZES(S)                                                               \
+  template void Allocator<S>::deallocate_slow(void*, RegistryEntry);                 \
+  template std::size_t Allocator<S>::usable_size(const void*, Fault);                \
+  template bool Allocator<S>::bounds_of(const void*, void**, std::size_t*);           \
+  template void* Allocator<S>::reallocate(ThreadHeap&, void*, std::size_t);          \
+  template void* Allocator<S>::allocate_zeroed(ThreadHeap&, std::size_t, std::size_t); \
+  template void* Allocator<S>::allocate_aligned(ThreadHeap&, std::size_t, std::size_t);
+STAVE_INSTANTIATE(STAVE_SIZES);
+
+}  // namespace stave

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// What one thread owns.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+#include "base/attributes.hpp"
+#include "chunk/chunk.hpp"
+#include "policy/random.hpp"
+
+namespace stave {
+
+/// The word of candidates from which a class is served now.
+struct Cursor {
+  std::uint64_t candidates;  ///< bits of slots that may be handed out; 0: refill first
+  SlotLine* line;
+  char* slots;               ///< the slot of bit 0
+  std::uint64_t slot_size;
+};
+
+/// The chunks of one class that a heap owns. `usable` and `full` are circular lists, through their first chunk.
+struct ClassChunks {
+  Chunk* current;
+  Chunk* usable;
+  Chunk* full;
+  std::uint32_t chunks;
+  std::uint32_t empty;  ///< chunks in `usable` that have nothing live or held
+};
+
+/// A thread heap. Immortal, and recycled whole: when its thread ends it becomes an orphan, and a new thread takes it over
+/// with all its chunks.
+///
+/// Only its owner touches it, without any lock; `busy` tells a signal handler that interrupts the owner to keep off.
+/// Others write `inbox` alone, and after fork the surviving thread repairs the heaps of the lost ones (fork.cpp).
+///
+/// Invariants (verify() runs them):
+///   H1  cursors[c].candidates names only slots of classes[c].current that are neither live nor held, marked or done
+///   H2  every chunk of the heap is in exactly one place, and the counts of `classes` are true
+///   H3  every slot in a hold ring is held; every held slot is in the ring
+struct alignas(64) ThreadHeap {
+  std::atomic<std::uint8_t> busy{};  ///< the owner is inside; a nested call must go another way
+  std::uint32_t index{};             ///< among the heaps of its allocator
+  std::uint64_t served{};            ///< allocations handed out since the start
+  PackedSlot* rings{};               ///< all hold rings, as Constants lays them out
+  Random random{};
+  Cursor cursors[kClassCount]{};
+  ClassChunks classes[kClassCount]{};
+
+  /// Chunks with remote frees to collect: a stack that others push to and the owner takes whole, so there is no ABA.
+  alignas(64) std::atomic<Chunk*> inbox{};
+
+  /// The allocator's generation (its count of forks) in which the heap was last known to be whole. Read by others at
+  /// every remote free, written after a fork only: a line of its own.
+  alignas(64) std::atomic<std::uint32_t> generation{};
+  bool orphan{};             ///< nobody owns it; under the arena's lock
+  ThreadHeap* next{};        ///< all heaps of the allocator
+  ThreadHeap* next_orphan{};
+  std::atomic<ThreadHeap*> nested{};  ///< serves the same thread while this one is busy
+
+  /// The owner goes in and out. The compiler must not move accesses across, or a signal handler of the same thread
+  /// would see a heap half changed and not busy; the processor orders a thread's accesses for its own handlers.
+  STAVE_FAST void enter() {
+    busy.store(1, std::memory_order_relaxed);
+    std::atomic_signal_fence(std::memory_order_seq_cst);
+  }
+  STAVE_FAST void leave() {
+    std::atomic_signal_fence(std::memory_order_seq_cst);
+    busy.store(0, std::memory_order_relaxed);
+  }
+  [[nodiscard]] STAVE_FAST bool is_busy() const { return busy.load(std::memory_order_relaxed) != 0; }
+};
+
+}  // namespace stave

@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// verify() runs the numbered invariants that the headers state; the numbers here are theirs. Read-only, and for a moment at
+// which nobody else is inside.
+#include <bit>
+
+#include "heap/allocator.hpp"
+#include "heap/instantiate.hpp"
+
+namespace stave {
+namespace {
+
+/// Collects the first violation.
+class Findings {
+ public:
+  bool expect(bool holds, const char* invariant, const void* where) {
+    if (!holds && result_.ok()) result_ = {invariant, where};
+    return holds;
+  }
+  [[nodiscard]] bool ok() const { return result_.ok(); }
+  [[nodiscard]] VerifyResult result() const { return result_; }
+
+ private:
+  VerifyResult result_;
+};
+
+}  // namespace
+
+template <class S>
+VerifyResult Allocator<S>::verify() const {
+  Findings findings;
+  std::uint64_t chunk_count = 0;
+
+  arena.for_each_chunk([&](Chunk* chunk) {
+    if (!findings.ok()) return;
+    ++chunk_count;
+    const RegistryEntry entry = arena.registry.find(address_of(chunk));
+    const SizeClass cls = entry.size_class();
+    const ClassShape& shape = constants.shapes[cls];
+    if (!findings.expect(chunk->seal == seal_of(constants.keys.header, chunk, cls, entry.colour(), chunk->owner) &&
+                             chunk->size_class == cls && chunk->colour == entry.colour(),
+                         "C1 the seal of a chunk's header verifies", chunk)) {
+      return;
+    }
+    for (std::uint32_t unit = 0; unit != std::uint32_t{1} << shape.units_log2; ++unit) {
+      const RegistryEntry expected =
+          RegistryEntry::of_chunk(UnitKind::chunk, cls, entry.colour(), unit, entry.guard());
+      findings.expect(arena.registry.find(address_of(chunk->start()) + unit * kUnit).bits == expected.bits,
+                      "R1 every unit of a chunk is registered as its", chunk);
+    }
+    const auto* const heap = static_cast<const ThreadHeap*>(chunk->owner);
+    findings.expect(chunk->opened <= shape.slot_count, "C5 no more slots are opened than there are", chunk);
+    const Cursor& cursor = heap->cursors[cls];
+    std::uint64_t used = 0;
+    const std::uint64_t pending = chunk->pending.load(std::memory_order_relaxed);
+    const bool repaired = heap->generation.load(std::memory_order_relaxed) == generation.load(std::memory_order_relaxed);
+    if (!repaired) return;  // torn by a fork, and not used since
+    for (std::uint32_t i = 0; i != shape.line_count(); ++i) {
+      const SlotLine& line = chunk->lines()[i];
+      const std::uint64_t live = line.live.load(std::memory_order_relaxed);
+      const std::uint64_t marked = line.marked.load(std::memory_order_relaxed);
+      const std::uint64_t done = line.done.load(std::memory_order_relaxed);
+      const std::uint64_t cached = cursor.line == &line ? cursor.candidates : 0;
+      findings.expect(guard_holds(constants.keys.bitmap, &line, live, line.held),
+                      "L1 the guard word of a bitmap verifies", &line);
+      findings.expect((live & line.held) == 0, "L2 no slot is live and held", &line);
+      findings.expect((done & ~marked) == 0 && (marked & ~live) == 0, "L3 done is within marked, marked within live", &line);
+      const std::uint64_t opened = i * 64 >= chunk->opened ? 0 : low_bits(chunk->opened - i * 64);
+      findings.expect(((live | line.held | cached) & ~opened) == 0, "L4 no bit lies beyond the opened slots", &line);
+      findings.expect((pending >> i & 1) == 0 || done != 0, "C4 a pending word has done bits", &line);
+      findings.expect(((live | line.held | marked | done) & cached) == 0, "H1 candidates are free", &line);
+      used += static_cast<std::uint64_t>(std::popcount(live | line.held | cached));
+    }
+    findings.expect(used + chunk->available == chunk->opened, "C2 the counts of a chunk are true", chunk);
+  });
+  findings.expect(chunk_count == arena.counts.chunks, "R2 the arena knows how many chunks have an owner", &arena);
+
+  std::uint64_t listed = 0;
+  for (const ThreadHeap* heap = heaps; heap != nullptr && findings.ok(); heap = heap->next) {
+    if (heap->generation.load(std::memory_order_relaxed) != generation.load(std::memory_order_relaxed)) continue;
+    for (SizeClass cls = 0; cls != kClassCount; ++cls) {
+      const ClassChunks& chunks = heap->classes[cls];
+      std::uint32_t count = chunks.current != nullptr ? 1 : 0;
+      std::uint32_t empty = 0;
+      if (chunks.current != nullptr) {
+        findings.expect(chunks.current->place == Chunk::Place::current && chunks.current->owner == heap,
+                        "H2 every chunk is where it says", chunks.current);
+      }
+      for (Chunk* const* list : {&chunks.usable, &chunks.full}) {
+        const auto place = list == &chunks.usable ? Chunk::Place::usable : Chunk::Place::full;
+        Chunk* chunk = *list;
+        while (chunk != nullptr && findings.ok()) {
+          ++count;
+          if (place == Chunk::Place::usable && chunk->available == chunk->opened) ++empty;
+          findings.expect(chunk->next->previous == chunk && chunk->previous->next == chunk,
+                          "C3 neighbours in a chunk list point at one another", chunk);
+          findings.expect(chunk->place == place && chunk->owner == heap && chunk->size_class == cls,
+                          "H2 every chunk is where it says", chunk);
+          chunk = chunk->next == *list ? nullptr : chunk->next;
+        }
+      }
+      findings.expect(count == chunks.chunks && empty == chunks.empty, "H2 the counts of a heap are true", heap);
+      listed += count;
+      std::uint64_t in_ring = 0;
+      for (std::uint32_t i = 0; i <= constants.ring_masks[cls]; ++i) {
+        const PackedSlot slot = heap->rings[constants.ring_offsets[cls] + i];
+        if (slot == 0) continue;
+        ++in_ring;
+        findings.expect((line_of(slot)->held & bit_of(slot)) != 0 && chunk_of(slot)->owner == heap,
+                        "H3 every slot in a hold ring is held", line_of(slot));
+      }
+    }
+  }
+  (void)listed;
+
+  std::uint64_t live_blocks = 0;
+  large.for_each_record([&](const LargeRecord& record, std::uint32_t number) {
+    findings.expect(large.verifies(record), "B1 the record of a large block verifies", &record);
+    if (record.state == LargeRecord::State::unused || !findings.ok()) return;
+    if (record.state == LargeRecord::State::live) ++live_blocks;
+    for (std::size_t offset = 0; offset != record.mapping_bytes; offset += kUnit) {
+      findings.expect(arena.registry.find(record.mapping + offset).bits == RegistryEntry::of_large(number).bits,
+                      "R3 every unit of a large block is registered as its", &record);
+    }
+  });
+  findings.expect(live_blocks == large.live_count, "B2 the count of large blocks is true", &large);
+  return findings.result();
+}
+
+template <class S>
+Stats Allocator<S>::stats() const {
+  Stats stats;
+  arena.for_each_chunk([&](Chunk* chunk) {
+    const SizeClass cls = arena.registry.find(address_of(chunk)).size_class();
+    std::uint64_t live = 0;
+    for (std::size_t i = 0; i != constants.shapes[cls].line_count(); ++i) {
+      const SlotLine& line = chunk->lines()[i];
+      const std::uint64_t marked = line.marked.load(std::memory_order_relaxed);
+      live += static_cast<std::uint64_t>(std::popcount(line.live.load(std::memory_order_relaxed) & ~marked));
+      stats.held_slots += static_cast<std::uint64_t>(std::popcount(line.held | marked));
+    }
+    stats.live_allocations += live;
+    stats.live_bytes += live * kSlotSizes[cls];
+  });
+  for (const ThreadHeap* heap = heaps; heap != nullptr; heap = heap->next) stats.calls_served += heap->served;
+  stats.live_allocations += large.live_count;
+  stats.live_bytes += large.live_bytes;
+  stats.large_blocks = large.live_count;
+  stats.calls_served += large.served;
+  stats.heaps = heap_count;
+  stats.chunks = arena.counts.chunks;
+  stats.vacant_chunks = arena.counts.vacant_chunks;
+  stats.mapped_bytes = arena.counts.mapped_bytes;
+  stats.guards_installed = arena.counts.guards_installed;
+  stats.guards_skipped = arena.counts.guards_skipped;
+  return stats;
+}
+
+#define STAVE_VERIFY(S)                                \
+  template VerifyResult Allocator<S>::verify() const;  \
+  template Stats Allocator<S>::stats() const;
+STAVE_INSTANTIATE(STAVE_VERIFY);
+
+}  // namespace stave

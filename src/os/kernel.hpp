@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// The kernel, without errno. Calls go straight to it: the C library's mmap and its like may be interposed by a library
+// that allocates, and errno belongs to the program.
+#pragma once
+
+#include <sys/syscall.h>
+
+#include <cstddef>
+#include <cstdint>
+
+namespace stave::kernel {
+
+/// The kernel's own answer: a value, or minus the error number.
+inline long call(long number, long a = 0, long b = 0, long c = 0, long d = 0, long e = 0, long f = 0) {
+#if defined(__x86_64__)
+  long result = number;
+  register long r10 __asm__("r10") = d;
+  register long r8 __asm__("r8") = e;
+  register long r9 __asm__("r9") = f;
+  __asm__ volatile("syscall"
+                   : "+a"(result)
+                   : "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9)
+                   : "rcx", "r11", "memory");
+  return result;
+#elif defined(__aarch64__)
+  register long x8 __asm__("x8") = number;
+  register long x0 __asm__("x0") = a;
+  register long x1 __asm__("x1") = b;
+  register long x2 __asm__("x2") = c;
+  register long x3 __asm__("x3") = d;
+  register long x4 __asm__("x4") = e;
+  register long x5 __asm__("x5") = f;
+  __asm__ volatile("svc 0" : "+r"(x0) : "r"(x8), "r"(x1), "r"(x2), "r"(x3), "r"(x4), "r"(x5) : "memory", "cc");
+  return x0;
+#else
+#error "Stave knows x86-64 and aarch64"
+#endif
+}
+
+inline long as_word(const volatile void* pointer) { return reinterpret_cast<long>(pointer); }
+
+/// Writes all of `bytes` to a descriptor; gives up on any error but EINTR, so that a full pipe or a closed descriptor
+/// cannot hang or loop.
+void write_all(int descriptor, const char* text, std::size_t bytes);
+
+}  // namespace stave::kernel

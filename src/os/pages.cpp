@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "os/pages.hpp"
+
+#include <sys/auxv.h>
+#include <sys/mman.h>
+
+#include <cstring>
+
+#include "base/bits.hpp"
+#include "os/kernel.hpp"
+#include "os/sanitizer.hpp"
+
+namespace stave {
+namespace {
+
+// Linux 6.13; the headers of older distributions do not know them.
+constexpr long kMadvGuardInstall = 102;
+constexpr long kMadvGuardRemove = 103;
+constexpr long kMremapDontUnmap = 4;
+
+long kernel_map(std::uintptr_t where, std::size_t bytes, int protection, int flags) {
+  return kernel::call(SYS_mmap, static_cast<long>(where), static_cast<long>(bytes), protection,
+                      flags | MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+}
+
+bool succeeded(long answer) { return answer >= 0 || answer < -4095; }
+
+bool kernel_unmap(std::uintptr_t start, std::size_t bytes) {
+  return kernel::call(SYS_munmap, static_cast<long>(start), static_cast<long>(bytes)) == 0;
+}
+
+bool advise(void* start, std::size_t bytes, long advice) {
+  return kernel::call(SYS_madvise, kernel::as_word(start), static_cast<long>(bytes), advice) == 0;
+}
+
+bool protect(void* start, std::size_t bytes, int protection) {
+  return kernel::call(SYS_mprotect, kernel::as_word(start), static_cast<long>(bytes), protection) == 0;
+}
+
+enum : unsigned char { kMap, kUnmap, kProtect, kDiscard, kGuardInstall, kGuardRemove, kRemap };  // as SysCall
+
+}  // namespace
+
+std::size_t page_size() { return getauxval(AT_PAGESZ); }
+
+void* KernelPages::map(std::size_t bytes, std::uintptr_t hint) {
+  long answer = kernel_map(hint, bytes, PROT_READ | PROT_WRITE, 0);
+  if (!succeeded(answer)) return nullptr;
+  auto start = static_cast<std::uintptr_t>(answer);
+  if (start % kUnit != 0) {
+    // Map more than needed and give the rest back. On any failure below what is mapped too much is only address space.
+    if (!kernel_unmap(start, bytes)) return nullptr;
+    const std::size_t more = bytes + kUnit;
+    answer = kernel_map(0, more, PROT_READ | PROT_WRITE, 0);
+    if (!succeeded(answer)) return nullptr;
+    const auto wide = static_cast<std::uintptr_t>(answer);
+    start = align_up(wide, kUnit);
+    if (start != wide) (void)kernel_unmap(wide, start - wide);
+    if (start + bytes != wide + more) (void)kernel_unmap(start + bytes, wide + more - (start + bytes));
+  }
+  auto* const first = reinterpret_cast<void*>(start);
+  sanitizer::mark_mapped(first, bytes);
+  return first;
+}
+
+bool KernelPages::unmap(void* start, std::size_t bytes) {
+  sanitizer::mark_mapped(start, bytes);  // whoever maps it next must not inherit our poison
+  return kernel_unmap(address_of(start), bytes);
+}
+
+bool KernelPages::withdraw(void* start, std::size_t bytes) {
+  return succeeded(kernel_map(address_of(start), bytes, PROT_NONE, MAP_FIXED));
+}
+
+bool KernelPages::permit(void* start, std::size_t bytes) { return protect(start, bytes, PROT_READ | PROT_WRITE); }
+bool KernelPages::forbid(void* start, std::size_t bytes) { return protect(start, bytes, PROT_NONE); }
+bool KernelPages::discard(void* start, std::size_t bytes) { return advise(start, bytes, MADV_DONTNEED); }
+bool KernelPages::guard_install(void* start, std::size_t bytes) { return advise(start, bytes, kMadvGuardInstall); }
+bool KernelPages::guard_remove(void* start, std::size_t bytes) { return advise(start, bytes, kMadvGuardRemove); }
+
+bool KernelPages::move(void* source, std::size_t bytes, void* target) {
+  const long answer =
+      kernel::call(SYS_mremap, kernel::as_word(source), static_cast<long>(bytes), static_cast<long>(bytes),
+                   MREMAP_MAYMOVE | MREMAP_FIXED | kMremapDontUnmap, kernel::as_word(target));
+  return succeeded(answer);
+}
+
+void RegionPages::start(char* region, std::size_t units, std::uint64_t* map, FailHook hook, void* context) {
+  region_ = region;
+  units_ = units;
+  used_ = map;
+  hook_ = hook;
+  context_ = context;
+  high_water_ = 0;
+}
+
+std::size_t RegionPages::reset() {
+  const std::size_t bytes = high_water_ * kUnit;
+  if (bytes != 0) {
+    sanitizer::mark_mapped(region_, bytes);
+    // A fresh mapping in place costs one call, whatever guards and protections lie in the range.
+    if (!succeeded(kernel_map(address_of(region_), bytes, PROT_READ | PROT_WRITE, MAP_FIXED))) __builtin_trap();
+  }
+  std::memset(used_, 0, align_up(high_water_, 64) / 8);
+  const std::size_t dirtied = high_water_;
+  high_water_ = 0;
+  return dirtied;
+}
+
+bool RegionPages::fails(unsigned char call) const { return hook_ != nullptr && hook_(context_, call); }
+
+void RegionPages::set_used(std::size_t first, std::size_t count, bool used) {
+  for (std::size_t unit = first; unit != first + count; ++unit) {
+    const std::uint64_t bit = std::uint64_t{1} << (unit % 64);
+    used_[unit / 64] = used ? used_[unit / 64] | bit : used_[unit / 64] & ~bit;
+  }
+}
+
+void* RegionPages::map(std::size_t bytes, std::uintptr_t hint) {
+  (void)hint;  // place must follow from the calls alone
+  if (fails(kMap)) return nullptr;
+  const std::size_t count = align_up(bytes, kUnit) / kUnit;
+  if (bytes == 0 || count > units_) return nullptr;
+  std::size_t run = 0;
+  for (std::size_t unit = 0; unit != units_; ++unit) {
+    run = is_used(unit) ? 0 : run + 1;
+    if (run != count) continue;
+    const std::size_t first = unit + 1 - count;
+    set_used(first, count, true);
+    if (unit >= high_water_) high_water_ = unit + 1;
+    char* const start = region_ + first * kUnit;
+    sanitizer::mark_mapped(start, count * kUnit);
+    return start;
+  }
+  return nullptr;
+}
+
+bool RegionPages::unmap(void* start, std::size_t bytes) {
+  if (fails(kUnmap)) return false;
+  sanitizer::mark_mapped(start, bytes);
+  if (!succeeded(kernel_map(address_of(start), align_up(bytes, kUnit), PROT_READ | PROT_WRITE, MAP_FIXED))) return false;
+  set_used(static_cast<std::size_t>(static_cast<char*>(start) - region_) / kUnit, align_up(bytes, kUnit) / kUnit, false);
+  return true;
+}
+
+bool RegionPages::withdraw(void* start, std::size_t bytes) { return !fails(kMap) && kernel_.withdraw(start, bytes); }
+bool RegionPages::permit(void* start, std::size_t bytes) { return !fails(kProtect) && kernel_.permit(start, bytes); }
+bool RegionPages::forbid(void* start, std::size_t bytes) { return !fails(kProtect) && kernel_.forbid(start, bytes); }
+bool RegionPages::discard(void* start, std::size_t bytes) { return !fails(kDiscard) && kernel_.discard(start, bytes); }
+bool RegionPages::guard_install(void* start, std::size_t bytes) {
+  return !fails(kGuardInstall) && kernel_.guard_install(start, bytes);
+}
+bool RegionPages::guard_remove(void* start, std::size_t bytes) {
+  return !fails(kGuardRemove) && kernel_.guard_remove(start, bytes);
+}
+bool RegionPages::move(void* source, std::size_t bytes, void* target) {
+  return !fails(kRemap) && kernel_.move(source, bytes, target);
+}
+
+}  // namespace stave

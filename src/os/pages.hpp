@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// Address space and memory from the kernel: the whole contract with it.
+//
+// Each function is one system call (map may need more). Failure is an answer, never a fault: a limit may be reached or
+// a filter installed at any moment. Nothing is cached about what failed: MADV_GUARD_INSTALL fails on locked memory and
+// works beside it.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace stave {
+
+/// One unit of address space: the size and alignment of a chunk of one unit, and the grain of the registry.
+inline constexpr std::size_t kUnit = std::size_t{64} << 10;
+
+/// The process's own pages.
+class KernelPages {
+ public:
+  /// Maps `bytes` readable and writable, zeroed, without reserving swap, aligned at kUnit.
+  /// \param bytes  a multiple of the page size.
+  /// \param hint   where it should lie if that place is free, aligned at kUnit; 0 for no wish.
+  /// \return the first byte; nullptr if the kernel refused (ENOMEM in whatever disguise).
+  [[nodiscard]] void* map(std::size_t bytes, std::uintptr_t hint);
+  /// Gives address space back. false: it stays mapped as it was.
+  [[nodiscard]] bool unmap(void* start, std::size_t bytes);
+  /// Replaces pages by ones without access and gives their memory back. One mapping afterwards.
+  [[nodiscard]] bool withdraw(void* start, std::size_t bytes);
+  /// Allows reading and writing (after withdraw or forbid).
+  [[nodiscard]] bool permit(void* start, std::size_t bytes);
+  /// Forbids access; contents stay.
+  [[nodiscard]] bool forbid(void* start, std::size_t bytes);
+  /// Gives the memory back; the pages read as zero afterwards.
+  [[nodiscard]] bool discard(void* start, std::size_t bytes);
+  /// Makes pages fault and gives their memory back, without a mapping of their own (Linux 6.13: MADV_GUARD_INSTALL).
+  [[nodiscard]] bool guard_install(void* start, std::size_t bytes);
+  [[nodiscard]] bool guard_remove(void* start, std::size_t bytes);
+  /// Moves pages to `target` (mapped, replaced), leaving `source` mapped and empty (Linux 5.7: MREMAP_DONTUNMAP).
+  [[nodiscard]] bool move(void* source, std::size_t bytes, void* target);
+};
+
+/// Pages out of one region that was reserved beforehand: what an instance runs on. Place follows from the calls alone.
+class RegionPages {
+ public:
+  using FailHook = bool (*)(void* context, unsigned char call);
+
+  /// \param region  `units` units, aligned at kUnit, all readable and writable.
+  /// \param map     `units` bits for the use of this object, zeroed, in whole words.
+  void start(char* region, std::size_t units, std::uint64_t* map, FailHook hook, void* context);
+  /// Forgets everything and gives back what was dirtied. \return how many units that were.
+  std::size_t reset();
+
+  [[nodiscard]] void* map(std::size_t bytes, std::uintptr_t hint);
+  [[nodiscard]] bool unmap(void* start, std::size_t bytes);
+  [[nodiscard]] bool withdraw(void* start, std::size_t bytes);
+  [[nodiscard]] bool permit(void* start, std::size_t bytes);
+  [[nodiscard]] bool forbid(void* start, std::size_t bytes);
+  [[nodiscard]] bool discard(void* start, std::size_t bytes);
+  [[nodiscard]] bool guard_install(void* start, std::size_t bytes);
+  [[nodiscard]] bool guard_remove(void* start, std::size_t bytes);
+  [[nodiscard]] bool move(void* source, std::size_t bytes, void* target);
+
+  [[nodiscard]] char* region() const { return region_; }
+  [[nodiscard]] std::size_t units() const { return units_; }
+
+ private:
+  [[nodiscard]] bool fails(unsigned char call) const;
+  [[nodiscard]] bool is_used(std::size_t unit) const { return ((used_[unit / 64] >> (unit % 64)) & 1) != 0; }
+  void set_used(std::size_t first, std::size_t count, bool used);
+
+  char* region_ = nullptr;
+  std::size_t units_ = 0;
+  std::size_t high_water_ = 0;  ///< no unit from here on was ever used since the last reset
+  std::uint64_t* used_ = nullptr;
+  FailHook hook_ = nullptr;
+  void* context_ = nullptr;
+  KernelPages kernel_;
+};
+
+/// The page size of this machine.
+[[nodiscard]] std::size_t page_size();
+
+}  // namespace stave

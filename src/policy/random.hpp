@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// Random bits for picking slots and places: a ChaCha8 generator per thread heap, buffered.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "base/attributes.hpp"
+
+namespace stave {
+
+/// A key for a generator, or raw material for keys.
+struct Seed {
+  std::uint64_t words[4];
+};
+
+/// ChaCha with 8 rounds (D. J. Bernstein): 256-bit key, 64-bit counter, 64-bit stream number. Half of
+/// each block of 512 bits serves 40 picks of 6 bits, the other half becomes the next key (fast key erasure), so that a
+/// leaked state does not tell earlier picks.
+class Random {
+ public:
+  /// \param fresh_picks  false: take6() gives 0 always, so that picks follow one another in order.
+  void start(const Seed& key, std::uint64_t stream, bool fresh_picks = true);
+
+  /// 6 fresh bits.
+  STAVE_FAST unsigned take6() {
+    // `bits_` holds unused bits below a sentinel 1; that alone left means none.
+    if (bits_ <= 1) [[unlikely]] bits_ = next_bits();
+    const auto taken = static_cast<unsigned>(bits_ & 63);
+    bits_ >>= 6;
+    return taken;
+  }
+
+  /// 64 fresh bits.
+  [[nodiscard]] std::uint64_t take64();
+  /// A number below `limit` (not 0), without modulo bias that matters (2^-32 and less for limits below 2^32).
+  [[nodiscard]] std::uint64_t below(std::uint64_t limit);
+  /// Material for keys.
+  [[nodiscard]] Seed take_seed();
+
+ private:
+  STAVE_SLOW std::uint64_t next_bits();
+  STAVE_SLOW void refill();
+
+  static constexpr unsigned kBuffered = 4;  ///< words handed out per block; the other four become the next key
+
+  std::uint64_t bits_ = 0;
+  unsigned left_ = 0;
+  std::uint64_t buffer_[kBuffered] = {};
+  Seed key_ = {};
+  std::uint64_t counter_ = 0;
+  std::uint64_t stream_ = 0;
+  bool fresh_picks_ = true;
+};
+
+/// One ChaCha block of 8 rounds: exposed for the known-answer test.
+void chacha8_block(const Seed& key, std::uint64_t counter, std::uint64_t stream, std::uint32_t (&out)[16]);
+
+/// Hashes `bytes` of raw entropy into a key, by running it through the block function.
+[[nodiscard]] Seed seed_from_entropy(const unsigned char (&entropy)[32]);
+/// A seed that follows from one number: for instances and for reproducible runs.
+[[nodiscard]] Seed seed_from_number(std::uint64_t number);
+
+}  // namespace stave
