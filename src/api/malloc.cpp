@@ -23,7 +23,7 @@ ThreadHeap& started_heap() {
   return thread_heap();
 }
 
-STAVE_FAST void* or_no_memory(void* pointer) {
+void* or_no_memory(void* pointer) {
   if (pointer == nullptr) [[unlikely]] errno = ENOMEM;
   return pointer;
 }
@@ -31,6 +31,9 @@ STAVE_FAST void* or_no_memory(void* pointer) {
 void* allocate_aligned(std::size_t alignment, std::size_t size) {
   return or_no_memory(g_process.allocate_aligned(started_heap(), alignment, size));
 }
+
+/// Everything that malloc's fast path does not serve.
+STAVE_SLOW void* malloc_slow(std::size_t size) { return or_no_memory(g_process.allocate_slow(thread_heap(), size)); }
 
 Stats current_stats() {
   if (!process_is_started()) return {};
@@ -46,7 +49,10 @@ using stave::thread_heap;
 
 extern "C" {
 
-STAVE_EXPORT void* malloc(std::size_t size) { return stave::or_no_memory(stave::allocate(g_process, thread_heap(), size)); }
+STAVE_EXPORT void* malloc(std::size_t size) {
+  if (void* const slot = stave::allocate_fast(g_process, thread_heap(), size)) [[likely]] return slot;
+  return stave::malloc_slow(size);
+}
 
 /// Keeps errno on every path: none of them goes through the C library.
 STAVE_EXPORT void free(void* pointer) { stave::deallocate(g_process, thread_heap(), pointer); }

@@ -37,10 +37,15 @@ STAVE_COLD void* retry(Try attempt, OnFailure on_failure) {
   std::abort();
 }
 
+STAVE_SLOW void* make_slow(std::size_t size, OnFailure on_failure) {
+  const auto attempt = [=] { return g_process.allocate_slow(thread_heap(), size); };
+  if (void* const memory = attempt()) return memory;
+  return retry(attempt, on_failure);
+}
+
 STAVE_FAST void* make(std::size_t size, OnFailure on_failure) {
-  void* const memory = stave::allocate(g_process, thread_heap(), size);
-  if (memory != nullptr) [[likely]] return memory;
-  return retry([=] { return stave::allocate(g_process, thread_heap(), size); }, on_failure);
+  if (void* const memory = stave::allocate_fast(g_process, thread_heap(), size)) [[likely]] return memory;
+  return make_slow(size, on_failure);
 }
 
 STAVE_FAST void* make(std::size_t size, std::align_val_t alignment, OnFailure on_failure) {

@@ -209,7 +209,7 @@ Chunk* Arena<S>::make_chunk(char* start, SizeClass cls, GuardKind guard, void* o
   chunk->owner = owner;
   chunk->size_class = cls;
   chunk->colour = colour;
-  chunk->seal = seal_of(constants_->keys.header, chunk, cls, colour, owner);
+  chunk->seal = seal_of(constants_->keys.header, chunk, cls, owner);
   chunk->next = chunk;
   chunk->previous = chunk;
   const std::uint64_t empty = 0;

@@ -24,8 +24,8 @@ namespace stave {
 ///       ^ the chunk's first byte + colour * 64
 ///
 /// Invariants (verify() runs them):
-///   C1  seal == seal_of(...): address, class, colour and owner are what they were when the chunk was made
-///   C2  available + popcount of all live and held bits + cached candidates == opened
+///   C1  seal == seal_of(...): address (which tells the colour), class and owner are what they were when the chunk was made
+///   C2  available + popcount of all live bits + cached candidates == opened
 ///   C3  next->previous == this and previous->next == this, within the list that `place` names
 ///   C4  a line's bit in `pending` is set only if its `done` is not 0
 ///   C5  opened <= slot_count; whole pages are opened
@@ -41,13 +41,13 @@ struct alignas(64) Chunk {
 
   // Constant while the chunk lives, and sealed.
   void* owner;         ///< the thread heap
-  std::uint64_t seal;  ///< over address, class, colour and owner
+  std::uint64_t seal;  ///< over address, class and owner
   std::uint32_t size_class;
   std::uint32_t colour;
   // The owner's.
   Chunk* next;
   Chunk* previous;
-  std::uint32_t available;  ///< opened slots that are neither live nor held nor among the cached candidates
+  std::uint32_t available;  ///< opened slots that are neither live nor among the cached candidates; held ones count
   std::uint32_t opened;     ///< slots below this index may be handed out
   std::uint32_t notify_at;  ///< chunk_gained wants to know when `available` reaches this
   std::uint16_t cursor;     ///< the line to look at first
@@ -69,41 +69,15 @@ static_assert(sizeof(Chunk) == kHeaderBytes);
 
 /// A 64-bit keyed, non-linear tag over everything that stays constant while a chunk lives. Not a checksum: its tags
 /// cannot be forged from known pairs by linear arithmetic.
-STAVE_FAST std::uint64_t seal_of(const Key& key, const void* header, std::uint32_t size_class, std::uint32_t colour,
-                                 const void* owner) {
-  // A header's address has 48 bits at most: class and colour fit above them.
-  const std::uint64_t place = address_of(header) ^ std::uint64_t{size_class << 6 | colour} << 48;
+STAVE_FAST std::uint64_t seal_of(const Key& key, const void* header, std::uint32_t size_class, const void* owner) {
+  // A header's address has 48 bits at most: the class fits above them.
+  const std::uint64_t place = address_of(header) ^ std::uint64_t{size_class} << 48;
   return multiply_fold(place ^ key.a, address_of(owner) ^ key.b) + key.a;
 }
 
 /// The header of the chunk to which a registered unit belongs.
 STAVE_FAST Chunk* header_at(std::uintptr_t address, RegistryEntry entry) {
-  const std::uintptr_t start = align_down(address, kUnit) - entry.unit() * kUnit;
-  return reinterpret_cast<Chunk*>(start + entry.colour() * kLine);
-}
-
-/// A slot, as the allocator speaks of it.
-struct SlotRef {
-  Chunk* chunk;
-  SlotLine* line;
-  std::uint64_t bit;    ///< the slot's bit in each word of the line
-  std::uint32_t index;  ///< of the slot in its chunk
-};
-
-/// A slot in one word: the address of its line, whose low 6 bits are free for the bit's number and whose high 16 for the
-/// header's colour.
-using PackedSlot = std::uint64_t;
-
-STAVE_FAST PackedSlot pack(const SlotRef& slot) {
-  return address_of(slot.line) | (slot.index & 63) | std::uint64_t{slot.chunk->colour} << 48;
-}
-
-STAVE_FAST SlotLine* line_of(PackedSlot slot) {
-  return reinterpret_cast<SlotLine*>(slot & low_bits(48) & ~std::uint64_t{63});
-}
-STAVE_FAST std::uint64_t bit_of(PackedSlot slot) { return std::uint64_t{1} << (slot & 63); }
-STAVE_FAST Chunk* chunk_of(PackedSlot slot) {
-  return reinterpret_cast<Chunk*>(align_down(slot & low_bits(48), kUnit) + (slot >> 48) * kLine);
+  return reinterpret_cast<Chunk*>(align_down(address, kUnit) + entry.header_offset());
 }
 
 }  // namespace stave

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "chunk/constants.hpp"
 
-#include <bit>
+#include <algorithm>
 #include <cstdlib>
 
 #include "os/report.hpp"
@@ -10,14 +10,16 @@ namespace stave {
 
 void Constants::derive() {
   shapes = class_shapes(page);
-  ring_total = 0;
   for (SizeClass cls = 0; cls != kClassCount; ++cls) {
-    const std::uint64_t by_bytes = (options.quarantine_size_kb << 10) / kSlotSizes[cls];
-    const std::uint64_t wanted = by_bytes < options.quarantine_slots ? by_bytes : options.quarantine_slots;
-    const auto length = static_cast<std::uint32_t>(std::bit_floor(wanted < 1 ? 1 : wanted));
-    ring_masks[cls] = static_cast<std::uint8_t>(length - 1);
-    ring_offsets[cls] = static_cast<std::uint16_t>(ring_total);
-    ring_total += length;
+    const std::uint32_t count = shapes[cls].slot_count;
+    const std::uint64_t limits[] = {options.quarantine_slots, (options.quarantine_size_kb << 10) / kSlotSizes[cls], count / 8};
+    const std::uint64_t hold = std::ranges::min(limits);
+    const std::uint32_t choice = std::clamp<std::uint32_t>(count / 8, 1, 4);
+    holds[cls] = static_cast<std::uint8_t>(hold);
+    few[cls] = static_cast<std::uint8_t>(choice);
+    // More are available than all words together may hold back: so one word has some to offer.
+    const std::uint64_t usable = hold * shapes[cls].line_count() + choice;
+    usable_at[cls] = static_cast<std::uint16_t>(std::clamp<std::uint64_t>(usable, 1, count));
   }
 }
 

@@ -17,9 +17,9 @@ namespace stave {
 struct Constants {
   Keys keys;
   ClassShapes shapes;
-  std::uint8_t ring_masks[kClassCount] = {};    ///< length of each class's hold ring, less one
-  std::uint16_t ring_offsets[kClassCount] = {};  ///< of each class's ring among a heap's rings
-  std::uint32_t ring_total = 0;                  ///< slots of all rings of a heap
+  std::uint8_t holds[kClassCount] = {};  ///< of each class: so many slots of a word stay held when it is refilled
+  std::uint8_t few[kClassCount] = {};    ///< of each class: fewer candidates are no choice
+  std::uint16_t usable_at[kClassCount] = {};  ///< of each class: a chunk with so many slots available has some to offer
   std::size_t page = 4096;
   Options options;
   /// nullptr: report on descriptor 2 and abort.

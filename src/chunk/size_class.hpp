@@ -81,7 +81,7 @@ inline constexpr std::size_t kClassesPerDoubling = 5;
   const std::size_t power = kLargestFineClass << doubling;
   const auto first = static_cast<SizeClass>(detail::kFineClasses + doubling * detail::kClassesPerDoubling);
   if (below < power + kGrain) return first;
-  return first + 1 + static_cast<SizeClass>((below - power) / (power / 4));
+  return first + 1 + static_cast<SizeClass>((below - power) >> (log2_floor(power) - 2));
 }
 
 /// Everything about a class that follows from its slot size and the page size.
@@ -89,7 +89,7 @@ inline constexpr std::size_t kClassesPerDoubling = 5;
 ///   chunk                                                                         chunk + units * 64 KiB
 ///   | header page(s) | guard page | slot 0 | slot 1 | ... | slot n-1 | (rest) | guard page |
 ///                                 ^ slots_offset
-struct ClassShape {
+struct alignas(32) ClassShape {
   /// slot index = offset * reciprocal >> kReciprocalShift, exact for every offset within the slots.
   std::uint64_t reciprocal = 0;
   std::uint32_t slot_size = 0;

@@ -47,23 +47,25 @@ struct Allocator {
 
   // faults.cpp: out of line, each says all that is known.
   [[noreturn]] STAVE_COLD void die_at(Fault fault, const char* rule, const void* pointer);
-  [[noreturn]] STAVE_COLD void die_in_chunk(Fault fault, const char* rule, Chunk* chunk, const void* where);
+  [[noreturn]] STAVE_COLD void die_in_chunk(Fault fault, const char* rule, const Chunk* chunk, const void* where);
   /// `pointer` lies in a chunk, but a check of its slot failed: names the fault by the slot's state.
   [[noreturn]] STAVE_COLD void die_of_slot(const void* pointer, Fault freed_fault);
-  /// hand_out was about to give a slot away that it must not.
-  [[noreturn]] STAVE_COLD void die_at_hand_out(const SlotLine* line, std::uint64_t bit);
+  /// An open word is not as its heap left it, or a slot that was about to be handed out is in use.
+  [[noreturn]] STAVE_COLD void die_at_hand_out(const Cursor& cursor);
 
   // refill.cpp: what lies behind the fast path.
-  STAVE_SLOW void* allocate_slow(ThreadHeap& heap, SizeClass cls, std::size_t requested);
+  STAVE_SLOW void* allocate_slow(ThreadHeap& heap, std::size_t requested);
+  STAVE_SLOW void* allocate_in_class(ThreadHeap& heap, SizeClass cls, std::size_t requested);
   STAVE_SLOW void* allocate_large(ThreadHeap& heap, std::size_t requested, std::size_t alignment);
   [[nodiscard]] bool refill(ThreadHeap& heap, SizeClass cls);
-  STAVE_SLOW void chunk_gained(ThreadHeap& heap, Chunk* chunk);
-  void drop_cursor(ThreadHeap& heap, SizeClass cls);
-  /// Empties the hold rings, drops the cursors and gives back every empty chunk. true if a chunk went.
+  void close_cursor(ThreadHeap& heap, SizeClass cls);
+  /// A free of a slot whose word is not open in this thread: of the owner in another word, or by another thread.
+  STAVE_SLOW void deallocate_elsewhere(ThreadHeap& heap, void* pointer, RegistryEntry entry);
+  /// Closes the cursors and gives back every empty chunk. true if a chunk went.
   bool give_back_empty(ThreadHeap& heap);
 
   // remote_free.cpp: frees by threads that are not the owner, and their collection by the owner.
-  STAVE_SLOW void remote_free(const SlotRef& slot, void* pointer);
+  STAVE_SLOW void remote_free(Chunk* chunk, std::uint32_t index, void* pointer);
   void drain_inbox(ThreadHeap& heap);
   void collect_word(ThreadHeap& heap, Chunk* chunk, std::uint32_t line_index);
 
@@ -109,12 +111,40 @@ struct Allocator {
  private:
   void check_neighbour(ThreadHeap& heap, Chunk* chunk, Chunk* neighbour);
   void push(ThreadHeap& heap, Chunk** list, Chunk* chunk, bool front);
-  [[nodiscard]] bool take_line(ThreadHeap& heap, Chunk* chunk, std::uint32_t few);
+  /// Makes a word of the chunk the candidates of its class, if one offers at least `few`. `all`: held ones as well.
+  [[nodiscard]] bool take_line(ThreadHeap& heap, Chunk* chunk, std::uint32_t few, bool all = false);
+  void leave_hold(ThreadHeap& heap, Chunk* chunk, SlotLine& line, std::uint64_t leaves);
+  /// Frees made slots of a chunk available: it may now be usable, or empty and gone.
+  STAVE_FAST void gained(ThreadHeap& heap, Chunk* chunk, std::uint32_t slots) {
+    chunk->available += slots;
+    if (chunk->available >= chunk->notify_at) [[unlikely]] chunk_gained(heap, chunk);
+  }
+  STAVE_SLOW void chunk_gained(ThreadHeap& heap, Chunk* chunk);
+  /// Whether an owner's word is as the owner left it: by its cursor if it is open, by its guard word if not.
+  STAVE_FAST bool word_holds(const ThreadHeap& heap, SizeClass cls, const SlotLine* line, std::uint64_t live,
+                             std::uint64_t held) const {
+    const Cursor& cursor = heap.cursors[cls];
+    return cursor.line == line ? cursor.holds(live, held) : guard_holds(constants.keys.bitmap, line, live, held);
+  }
+  /// Changes an owner's word, in the order that fork.cpp relies on.
+  STAVE_FAST void write_word(ThreadHeap& heap, SizeClass cls, SlotLine* line, std::uint64_t live, std::uint64_t held) {
+    line->live.store(live, std::memory_order_relaxed);
+    keep_order();
+    line->held = held;
+    keep_order();
+    Cursor& cursor = heap.cursors[cls];
+    if (cursor.line == line) {
+      cursor.live = live;
+      cursor.held = held;
+    } else {
+      line->guard = guard_word(constants.keys.bitmap, line, live, held);
+    }
+  }
   void open_page(Chunk* chunk);
   void retire_current(ThreadHeap& heap, SizeClass cls);
   [[nodiscard]] ThreadHeap* make_heap();
   void signal_owner(ThreadHeap& owner, Chunk* chunk);
-  [[nodiscard]] std::uint32_t repair_word(Chunk* chunk, SlotLine* line);
+  [[nodiscard]] std::uint32_t repair_word(const ThreadHeap& heap, SizeClass cls, Chunk* chunk, SlotLine* line);
 };
 
 }  // namespace stave

@@ -12,7 +12,7 @@ void Allocator<S>::die_at(Fault fault, const char* rule, const void* pointer) {
 }
 
 template <class S>
-void Allocator<S>::die_in_chunk(Fault fault, const char* rule, Chunk* chunk, const void* where) {
+void Allocator<S>::die_in_chunk(Fault fault, const char* rule, const Chunk* chunk, const void* where) {
   FaultRecord record{.fault = fault, .rule = rule, .address = where};
   // The chunk may be anything: only what the registry says of it is believed.
   const RegistryEntry entry = arena.registry.find(address_of(chunk != nullptr ? chunk : where));
@@ -72,20 +72,18 @@ void Allocator<S>::die_of_slot(const void* pointer, Fault freed_fault) {
 }
 
 template <class S>
-void Allocator<S>::die_at_hand_out(const SlotLine* line, std::uint64_t bit) {
-  const std::uint64_t live = line->live.load(std::memory_order_relaxed);
-  const bool guarded = guard_holds(constants.keys.bitmap, line, live, line->held);
-  (void)bit;
+void Allocator<S>::die_at_hand_out(const Cursor& cursor) {
+  const bool holds = cursor.holds(cursor.line->live.load(std::memory_order_relaxed), cursor.line->held);
   die_in_chunk(Fault::corrupt_bitmap,
-               guarded ? "a slot that was about to be handed out is in use" : "the guard word of a bitmap does not verify",
-               nullptr, line);
+               holds ? "a slot that was about to be handed out is in use" : "a bitmap is not as its owner left it", nullptr,
+               cursor.line);
 }
 
 #define STAVE_FAULTS(S)                                                                          \
   template void Allocator<S>::die_at(Fault, const char*, const void*);                           \
-  template void Allocator<S>::die_in_chunk(Fault, const char*, Chunk*, const void*);             \
+  template void Allocator<S>::die_in_chunk(Fault, const char*, const Chunk*, const void*);             \
   template void Allocator<S>::die_of_slot(const void*, Fault);                                   \
-  template void Allocator<S>::die_at_hand_out(const SlotLine*, std::uint64_t);
+  template void Allocator<S>::die_at_hand_out(const Cursor&);
 STAVE_INSTANTIATE(STAVE_FAULTS);
 
 }  // namespace stave

@@ -16,23 +16,30 @@ namespace stave {
 
 /// Finishes what was half done in one word. \return how many slots are live in it now.
 ///
-/// Half-done states, in the order in which the owner writes (keep_order): hand-out: live set, guard behind. Local free: live
-/// clear, then held set, guard behind. Leaving the ring: held clear, guard behind. Collecting the bits of `done`: live clear,
+/// Half-done states, in the order in which the owner writes (keep_order): hand-out, always in an open word: live set, the copy
+/// behind. Local free: live clear, then held set, guard or copies behind. Leaving the hold: the
+/// bits that the heap's `leaving` names are clear in held, guard behind. Collecting the bits of `done`: live clear,
 /// held set, guard behind; then done clear, marked set. A freer: marked without done; done without a signal.
 template <class S>
-std::uint32_t Allocator<S>::repair_word(Chunk* chunk, SlotLine* line) {
+std::uint32_t Allocator<S>::repair_word(const ThreadHeap& heap, SizeClass cls, Chunk* chunk, SlotLine* line) {
   const Key& key = constants.keys.bitmap;
   std::uint64_t live = line->live.load(std::memory_order_relaxed);
   const std::uint64_t held = line->held;
   const std::uint64_t marked = line->marked.load(std::memory_order_relaxed);
   const std::uint64_t done = line->done.load(std::memory_order_relaxed);
-  bool known = guard_holds(key, line, live, held);
-  if (!known) {
-    const std::uint64_t collecting = done & ~live;
-    known = guard_holds(key, line, live | collecting, held) || guard_holds(key, line, live | collecting, held & ~collecting);
+  const std::uint64_t collecting = done & ~live;
+  const Cursor& cursor = heap.cursors[cls];
+  bool known = false;
+  if (cursor.line == line) {
+    // An open word: the copies lag behind by one bit, or by those that were being collected.
+    const std::uint64_t differ = (live ^ cursor.live) | (held ^ cursor.held);
+    known = std::popcount(differ) <= 1 || (differ & ~collecting) == 0;
+  } else {
+    known = guard_holds(key, line, live, held) || guard_holds(key, line, live | collecting, held) ||
+            guard_holds(key, line, live | collecting, held & ~collecting) ||
+            guard_holds(key, line, live, held | heap.leaving);
     for (std::uint64_t bit = 1; bit != 0 && !known; bit <<= 1) {
-      known = guard_holds(key, line, live ^ bit, held) || guard_holds(key, line, live, held ^ bit) ||
-              guard_holds(key, line, live | bit, held & ~bit);
+      known = guard_holds(key, line, live | bit, held) || guard_holds(key, line, live | bit, held & ~bit);
     }
   }
   if (!known || (done & ~marked) != 0) {
@@ -40,8 +47,8 @@ std::uint32_t Allocator<S>::repair_word(Chunk* chunk, SlotLine* line) {
   }
   live &= ~marked;  // a free that had begun is finished: its freer is gone, or it waited to be collected
   line->live.store(live, std::memory_order_relaxed);
-  line->held = 0;
-  line->guard = guard_word(key, line, live, 0);
+  line->held = (held | marked) & ~live;
+  line->guard = guard_word(key, line, live, line->held);
   line->done.store(0, std::memory_order_relaxed);
   line->marked.store(0, std::memory_order_relaxed);
   return static_cast<std::uint32_t>(std::popcount(live));
@@ -51,8 +58,6 @@ template <class S>
 void Allocator<S>::sweep_torn_heap(ThreadHeap& heap) {
   const std::uint32_t now = generation.load(std::memory_order_relaxed);
   if (heap.generation.load(std::memory_order_relaxed) == now) return;
-  for (std::uint32_t i = 0; i != constants.ring_total; ++i) heap.rings[i] = 0;
-  for (Cursor& cursor : heap.cursors) cursor = {};
   for (ClassChunks& chunks : heap.classes) chunks = {};
   heap.inbox.store(nullptr, std::memory_order_relaxed);
   heap.nested.store(nullptr, std::memory_order_relaxed);  // in the table by itself
@@ -60,11 +65,11 @@ void Allocator<S>::sweep_torn_heap(ThreadHeap& heap) {
     if (chunk->owner != &heap) return;
     const SizeClass cls = arena.registry.find(address_of(chunk)).size_class();
     const ClassShape& shape = constants.shapes[cls];
-    if (chunk->seal != seal_of(constants.keys.header, chunk, cls, chunk->colour, &heap)) {
+    if (chunk->seal != seal_of(constants.keys.header, chunk, cls, &heap)) {
       die_in_chunk(Fault::corrupt_header, "the seal of a chunk's header does not verify", chunk, chunk);
     }
     std::uint32_t live = 0;
-    for (std::size_t i = 0; i != shape.line_count(); ++i) live += repair_word(chunk, chunk->lines() + i);
+    for (std::size_t i = 0; i != shape.line_count(); ++i) live += repair_word(heap, cls, chunk, chunk->lines() + i);
     chunk->pending.store(0, std::memory_order_relaxed);
     chunk->visited.store(0, std::memory_order_relaxed);
     if (chunk->opened > shape.slot_count || chunk->opened < live) chunk->opened = shape.slot_count;
@@ -73,6 +78,7 @@ void Allocator<S>::sweep_torn_heap(ThreadHeap& heap) {
     ++heap.classes[cls].chunks;
     file_chunk(heap, chunk);
   });
+  for (Cursor& cursor : heap.cursors) cursor = {};
   heap.leave();
   // Release: whoever sees the new generation without the lock sees the heap repaired.
   heap.generation.store(now, std::memory_order_release);
@@ -109,24 +115,21 @@ void Allocator<S>::fork_child(ThreadHeap* survivor) {
       if (chunk->owner != heap || chunk->visited.exchange(0, std::memory_order_relaxed) == 0) return;
       const ClassShape& shape = constants.shapes[chunk->size_class];
       chunk->pending.store(0, std::memory_order_relaxed);
-      std::uint32_t gained = 0;
+      std::uint32_t slots = 0;
       for (std::size_t i = 0; i != shape.line_count(); ++i) {
         SlotLine* const line = chunk->lines() + i;
         const std::uint64_t live = line->live.load(std::memory_order_relaxed);
         const std::uint64_t marked = line->marked.load(std::memory_order_relaxed);
         if (marked == 0 && line->done.load(std::memory_order_relaxed) == 0) continue;
-        if ((marked & ~live) != 0 || !guard_holds(constants.keys.bitmap, line, live, line->held)) {
+        if ((marked & ~live) != 0 || !word_holds(*heap, chunk->size_class, line, live, line->held)) {
           die_in_chunk(Fault::corrupt_bitmap, "the words of a bitmap do not fit together", chunk, line);
         }
-        line->live.store(live & ~marked, std::memory_order_relaxed);
-        line->guard = guard_word(constants.keys.bitmap, line, live & ~marked, line->held);
+        write_word(*heap, chunk->size_class, line, live & ~marked, line->held | marked);
         line->done.store(0, std::memory_order_relaxed);
         line->marked.store(0, std::memory_order_relaxed);
-        gained += static_cast<std::uint32_t>(std::popcount(marked));
+        slots += static_cast<std::uint32_t>(std::popcount(marked));
       }
-      if (gained == 0) return;
-      chunk->available += gained;
-      if (chunk->available >= chunk->notify_at) chunk_gained(*heap, chunk);
+      gained(*heap, chunk, slots);
     });
     heap->leave();
   }

@@ -8,11 +8,8 @@ namespace stave {
 
 template <class S>
 ThreadHeap* Allocator<S>::make_heap() {
-  const std::size_t rings = constants.ring_total * sizeof(PackedSlot);
-  const std::size_t bytes = align_up(sizeof(ThreadHeap) + rings, constants.page);
-  auto* const heap = static_cast<ThreadHeap*>(arena.metadata(bytes));  // zeroed: an empty heap
+  auto* const heap = static_cast<ThreadHeap*>(arena.metadata(align_up(sizeof(ThreadHeap), constants.page)));  // zeroed: an empty heap
   if (heap == nullptr) return nullptr;
-  heap->rings = reinterpret_cast<PackedSlot*>(heap + 1);
   heap->index = heap_count++;
   heap->random.start(random.take_seed(), heap->index, constants.options.slot_randomize != 0);
   heap->generation.store(generation.load(std::memory_order_relaxed), std::memory_order_relaxed);

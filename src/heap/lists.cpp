@@ -7,12 +7,6 @@
 namespace stave {
 namespace {
 
-/// So many free slots make a full chunk worth a visit: one in sixteen, so that a refill finds a choice.
-std::uint32_t usable_at(const ClassShape& shape) {
-  const std::uint32_t share = shape.slot_count / 16U;
-  return share == 0 ? 1 : share;
-}
-
 constexpr std::uint32_t kNever = ~std::uint32_t{0};
 
 /// Empty chunks of a class that a heap keeps, so that a program at the edge of a chunk does not map and unmap: one, and
@@ -28,7 +22,7 @@ void Allocator<S>::check_neighbour(ThreadHeap& heap, Chunk* chunk, Chunk* neighb
   const bool ours = entry.is_chunk() && entry.size_class() == chunk->size_class &&
                     header_at(align_down(address_of(neighbour), kUnit), entry) == neighbour &&
                     neighbour->owner == &heap && neighbour->place == chunk->place &&
-                    neighbour->seal == seal_of(constants.keys.header, neighbour, entry.size_class(), entry.colour(), &heap);
+                    neighbour->seal == seal_of(constants.keys.header, neighbour, entry.size_class(), &heap);
   if (!ours) [[unlikely]] {
     die_in_chunk(Fault::corrupt_list, "a chunk list leads to what is not a chunk of it", chunk, neighbour);
   }
@@ -107,9 +101,10 @@ void Allocator<S>::file_chunk(ThreadHeap& heap, Chunk* chunk) {
     push(heap, &chunks.usable, chunk, false);  // behind the fuller ones, so that it has a chance to go
     return;
   }
-  const bool usable = chunk->available >= usable_at(shape) || chunk->opened != shape.slot_count;
+  const std::uint32_t usable_at = constants.usable_at[chunk->size_class];
+  const bool usable = chunk->available >= usable_at || chunk->opened != shape.slot_count;
   chunk->place = usable ? Chunk::Place::usable : Chunk::Place::full;
-  chunk->notify_at = usable ? chunk->opened : usable_at(shape);
+  chunk->notify_at = usable ? chunk->opened : usable_at;
   push(heap, usable ? &chunks.usable : &chunks.full, chunk, true);
 }
 

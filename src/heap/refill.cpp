@@ -1,52 +1,74 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 // Behind the fast path: where candidates come from when a cursor has none.
+#include <algorithm>
 #include <bit>
-#include <cerrno>
 
 #include "heap/fast_path.hpp"
 #include "heap/instantiate.hpp"
 #include "heap/process.hpp"
 
 namespace stave {
-namespace {
 
-/// A word is taken only if it offers so many candidates, as long as there is another way: a choice that cannot be
-/// predicted needs alternatives.
-constexpr std::uint32_t kFew = 4;
-
-}  // namespace
+/// The slots that stay behind are chosen at random among the held ones: a slot leaves the hold after a number of refills that
+/// nobody can predict, and never before its word's candidates were used up.
+template <class S>
+void Allocator<S>::leave_hold(ThreadHeap& heap, Chunk* chunk, SlotLine& line, std::uint64_t leaves) {
+  const std::uint64_t live = line.live.load(std::memory_order_relaxed);
+  const std::uint64_t held = line.held;
+  const std::uint64_t marked = line.marked.load(std::memory_order_acquire);
+  if (!guard_holds(constants.keys.bitmap, &line, live, held) || (marked & ~live) != 0) {
+    die_in_chunk(Fault::corrupt_bitmap, "the words of a bitmap do not fit together", chunk, &line);
+  }
+  if (leaves == 0) return;
+  heap.leaving = leaves;
+  keep_order();
+  line.held = held & ~leaves;
+  keep_order();
+  line.guard = guard_word(constants.keys.bitmap, &line, live, held & ~leaves);
+}
 
 template <class S>
-bool Allocator<S>::take_line(ThreadHeap& heap, Chunk* chunk, std::uint32_t few) {
-  if (chunk->available == 0) return false;
+bool Allocator<S>::take_line(ThreadHeap& heap, Chunk* chunk, std::uint32_t few, bool all) {
+  if (chunk->available < few) return false;
+  const SizeClass cls = chunk->size_class;
+  const int most_held = all ? 0 : constants.holds[cls];
   const std::uint32_t lines = (chunk->opened + 63) / 64;
-  std::uint64_t best = 0;
+  int best = 0;
   std::uint32_t best_line = 0;
   for (std::uint32_t step = 0, at = chunk->cursor; step != lines; ++step, ++at) {
     if (at >= lines) at = 0;
     const SlotLine& line = chunk->lines()[at];
-    const std::uint64_t live = line.live.load(std::memory_order_relaxed);
-    const std::uint64_t free = ~(live | line.held) & low_bits(chunk->opened - at * 64);
-    if (std::popcount(free) > std::popcount(best)) {
-      best = free;
-      best_line = at;
-      if (static_cast<std::uint32_t>(std::popcount(free)) >= few) break;
-    }
+    const std::uint64_t free = ~line.live.load(std::memory_order_relaxed) & low_bits(chunk->opened - at * 64);
+    const int offers = std::popcount(free) - std::min(std::popcount(free & line.held), most_held);
+    if (offers <= best) continue;
+    best = offers;
+    best_line = at;
+    if (best >= static_cast<int>(few)) break;
   }
-  const auto found = static_cast<std::uint32_t>(std::popcount(best));
-  if (found < few) return false;
+  if (best < static_cast<int>(few)) return false;
   SlotLine& line = chunk->lines()[best_line];
-  const std::uint64_t live = line.live.load(std::memory_order_relaxed);
-  const std::uint64_t marked = line.marked.load(std::memory_order_acquire);
-  if (!guard_holds(constants.keys.bitmap, &line, live, line.held) || (marked & ~live) != 0 || found > chunk->available) {
-    die_in_chunk(Fault::corrupt_bitmap, "the words of a bitmap do not fit together", chunk, &line);
+  std::uint64_t stays = all ? 0 : line.held;
+  while (std::popcount(stays) > most_held) stays &= heap.random.take64();
+  leave_hold(heap, chunk, line, line.held & ~stays);
+  const std::uint64_t candidates =
+      ~line.live.load(std::memory_order_relaxed) & ~stays & low_bits(chunk->opened - best_line * 64);
+  const auto found = static_cast<std::uint32_t>(std::popcount(candidates));
+  if (found > chunk->available || found == 0) {
+    die_in_chunk(Fault::corrupt_header, "the counts of a chunk are not possible", chunk, &line);
   }
   chunk->available -= found;
   chunk->cursor = static_cast<std::uint16_t>(best_line);
-  const ClassShape& shape = constants.shapes[chunk->size_class];
-  heap.cursors[chunk->size_class] = {best, &line, chunk->start() + shape.slots_offset + best_line * 64UL * shape.slot_size,
-                                     shape.slot_size};
+  const ClassShape& shape = constants.shapes[cls];
+  Cursor& cursor = heap.cursors[cls];
+  cursor.live = line.live.load(std::memory_order_relaxed);
+  cursor.held = line.held;
+  cursor.seal = chunk->seal;
+  cursor.slots = chunk->start() + shape.slots_offset + best_line * 64UL * shape.slot_size;
+  cursor.slot_size = shape.slot_size;
+  cursor.candidates = candidates;
+  keep_order();
+  cursor.line = &line;
   return true;
 }
 
@@ -55,7 +77,8 @@ void Allocator<S>::open_page(Chunk* chunk) {
   const ClassShape& shape = constants.shapes[chunk->size_class];
   const std::size_t bytes = std::size_t{chunk->opened} * shape.slot_size;
   auto limit = static_cast<std::uint32_t>(align_up(bytes + 1, constants.page) / shape.slot_size);
-  if (limit < chunk->opened + kFew) limit = chunk->opened + kFew;  // a page of large slots offers no choice
+  const std::uint32_t few = constants.few[chunk->size_class];
+  if (limit < chunk->opened + few) limit = chunk->opened + few;  // a page of large slots offers no choice
   if (limit > shape.slot_count) limit = shape.slot_count;
   chunk->available += limit - chunk->opened;
   chunk->cursor = static_cast<std::uint16_t>(chunk->opened / 64);
@@ -71,9 +94,11 @@ void Allocator<S>::retire_current(ThreadHeap& heap, SizeClass cls) {
 
 template <class S>
 bool Allocator<S>::refill(ThreadHeap& heap, SizeClass cls) {
+  close_cursor(heap, cls);
   drain_inbox(heap);
   ClassChunks& chunks = heap.classes[cls];
   const ClassShape& shape = constants.shapes[cls];
+  const std::uint32_t few = constants.few[cls];
   const auto make_current = [&](Chunk* chunk) {
     retire_current(heap, cls);
     chunk->place = Chunk::Place::current;
@@ -82,16 +107,16 @@ bool Allocator<S>::refill(ThreadHeap& heap, SizeClass cls) {
   };
   for (;;) {
     if (Chunk* const chunk = chunks.current; chunk != nullptr) {
-      const std::uint64_t seal = seal_of(constants.keys.header, chunk, cls, chunk->colour, &heap);
+      const std::uint64_t seal = seal_of(constants.keys.header, chunk, cls, &heap);
       if (chunk->seal != seal) {
         die_in_chunk(Fault::corrupt_header, "the seal of a chunk's header does not verify", chunk, chunk);
       }
-      if (take_line(heap, chunk, kFew)) return true;
+      if (take_line(heap, chunk, few)) return true;
       // Only what is opened already is looked at in other chunks, before a page is opened here.
-      if (chunks.usable == nullptr || chunks.usable->available < kFew) {
+      if (chunks.usable == nullptr || chunks.usable->available < few) {
         while (chunk->opened < shape.slot_count) {
           open_page(chunk);
-          if (take_line(heap, chunk, kFew)) return true;
+          if (take_line(heap, chunk, few)) return true;
         }
         if (take_line(heap, chunk, 1)) return true;
       }
@@ -100,10 +125,10 @@ bool Allocator<S>::refill(ThreadHeap& heap, SizeClass cls) {
       if (next->available == next->opened) --chunks.empty;
       unlink(heap, next);
       make_current(next);
-      if (take_line(heap, next, kFew)) return true;
+      if (take_line(heap, next, few)) return true;
       while (next->opened < shape.slot_count) {
         open_page(next);
-        if (take_line(heap, next, kFew)) return true;
+        if (take_line(heap, next, few)) return true;
       }
       if (take_line(heap, next, 1)) return true;
       continue;
@@ -128,7 +153,7 @@ bool Allocator<S>::refill(ThreadHeap& heap, SizeClass cls) {
       if (chunk->available != 0) {
         unlink(heap, chunk);
         make_current(chunk);
-        return take_line(heap, chunk, 1);
+        return take_line(heap, chunk, 1, true);
       }
       Chunk* const next = chunk->next;
       check_neighbour(heap, chunk, next);
@@ -139,7 +164,13 @@ bool Allocator<S>::refill(ThreadHeap& heap, SizeClass cls) {
 }
 
 template <class S>
-void* Allocator<S>::allocate_slow(ThreadHeap& heap, SizeClass cls, std::size_t requested) {
+void* Allocator<S>::allocate_slow(ThreadHeap& heap, std::size_t requested) {
+  if (requested > kLargestSlot) return allocate_large(heap, requested, kGrain);
+  return allocate_in_class(heap, size_class_for(requested), requested);
+}
+
+template <class S>
+void* Allocator<S>::allocate_in_class(ThreadHeap& heap, SizeClass cls, std::size_t requested) {
   ThreadHeap* own = &heap;
   if (heap.is_busy()) {
     own = S::kProcess ? process_heap_slow() : nested_heap(heap);
@@ -148,6 +179,7 @@ void* Allocator<S>::allocate_slow(ThreadHeap& heap, SizeClass cls, std::size_t r
   own->enter();
   void* slot = nullptr;
   if (own->cursors[cls].candidates != 0 || refill(*own, cls)) {
+    own->random.fetch_bits();
     slot = hand_out(*this, *own, own->cursors[cls], requested);
   }
   own->leave();
@@ -176,11 +208,43 @@ void* Allocator<S>::allocate_large(ThreadHeap& heap, std::size_t requested, std:
 }
 
 template <class S>
-void Allocator<S>::drop_cursor(ThreadHeap& heap, SizeClass cls) {
+void Allocator<S>::close_cursor(ThreadHeap& heap, SizeClass cls) {
   Cursor& cursor = heap.cursors[cls];
-  if (cursor.candidates == 0) return;
+  SlotLine* const line = cursor.line;
+  if (line == nullptr) return;
+  const std::uint64_t live = line->live.load(std::memory_order_relaxed);
+  if (!cursor.holds(live, line->held)) die_at_hand_out(cursor);
   heap.classes[cls].current->available += static_cast<std::uint32_t>(std::popcount(cursor.candidates));
   cursor.candidates = 0;
+  line->guard = guard_word(constants.keys.bitmap, line, live, line->held);
+  keep_order();
+  cursor.line = nullptr;
+}
+
+template <class S>
+void Allocator<S>::deallocate_elsewhere(ThreadHeap& heap, void* pointer, RegistryEntry entry) {
+  const SlotPlace slot = resolve(*this, pointer, entry, Fault::double_free);
+  check_seal(*this, slot.chunk, entry, pointer);
+  if (slot.chunk->owner != &heap || heap.is_busy()) [[unlikely]] return remote_free(slot.chunk, slot.index, pointer);
+  heap.enter();
+  SlotLine* const line = slot.line();
+  const std::uint64_t bit = slot.bit();
+  const std::uint64_t live = line->live.load(std::memory_order_relaxed);
+  const std::uint64_t held = line->held;
+  if ((live & ~line->marked.load(std::memory_order_relaxed) & bit) == 0) [[unlikely]] {
+    die_of_slot(pointer, Fault::double_free);
+  }
+  if (!guard_holds(constants.keys.bitmap, line, live, held)) [[unlikely]] {
+    die_in_chunk(Fault::corrupt_bitmap, "the guard word of a bitmap does not verify", slot.chunk, line);
+  }
+  sanitizer::mark_free(pointer, constants.shapes[entry.size_class()].slot_size);
+  line->live.store(live ^ bit, std::memory_order_relaxed);
+  keep_order();
+  line->held = held | bit;
+  keep_order();
+  line->guard = guard_word(constants.keys.bitmap, line, live ^ bit, held | bit);
+  gained(heap, slot.chunk, 1);
+  heap.leave();
 }
 
 template <class S>
@@ -189,13 +253,7 @@ bool Allocator<S>::give_back_empty(ThreadHeap& heap) {
   heap.enter();
   drain_inbox(heap);
   for (SizeClass cls = 0; cls != kClassCount; ++cls) {
-    PackedSlot* const ring = heap.rings + constants.ring_offsets[cls];
-    for (std::uint32_t i = 0; i <= constants.ring_masks[cls]; ++i) {
-      const PackedSlot leaves = ring[i];
-      ring[i] = 0;
-      if (leaves != 0) leave_ring(*this, heap, leaves);
-    }
-    drop_cursor(heap, cls);
+    close_cursor(heap, cls);
     ClassChunks& chunks = heap.classes[cls];
     retire_current(heap, cls);
     while (chunks.empty != 0) {
@@ -221,9 +279,11 @@ bool Allocator<S>::give_back_empty(ThreadHeap& heap) {
 
 #define STAVE_REFILL(S)                                                                  \
   template bool Allocator<S>::refill(ThreadHeap&, SizeClass);                            \
-  template void* Allocator<S>::allocate_slow(ThreadHeap&, SizeClass, std::size_t);       \
+  template void* Allocator<S>::allocate_slow(ThreadHeap&, std::size_t);                  \
+  template void* Allocator<S>::allocate_in_class(ThreadHeap&, SizeClass, std::size_t);   \
   template void* Allocator<S>::allocate_large(ThreadHeap&, std::size_t, std::size_t);    \
-  template void Allocator<S>::drop_cursor(ThreadHeap&, SizeClass);                       \
+  template void Allocator<S>::close_cursor(ThreadHeap&, SizeClass);                      \
+  template void Allocator<S>::deallocate_elsewhere(ThreadHeap&, void*, RegistryEntry);   \
   template bool Allocator<S>::give_back_empty(ThreadHeap&);
 STAVE_INSTANTIATE(STAVE_REFILL);
 

@@ -57,15 +57,14 @@ void Allocator<S>::signal_owner(ThreadHeap& owner, Chunk* chunk) {
 }
 
 template <class S>
-void Allocator<S>::remote_free(const SlotRef& slot, void* pointer) {
-  Chunk* const chunk = slot.chunk;
-  SlotLine* const line = slot.line;
+void Allocator<S>::remote_free(Chunk* chunk, std::uint32_t index, void* pointer) {
+  SlotLine* const line = chunk->lines() + index / 64;
+  const std::uint64_t bit = std::uint64_t{1} << (index & 63);
   ThreadHeap& owner = *static_cast<ThreadHeap*>(chunk->owner);
   if (owner.generation.load(std::memory_order_acquire) != generation.load(std::memory_order_relaxed)) [[unlikely]] {
     sweep_if_torn(owner);
   }
-  const std::size_t slot_size = constants.shapes[chunk->size_class].slot_size;
-  if ((line->live.load(std::memory_order_acquire) & slot.bit) == 0) [[unlikely]] {
+  if ((line->live.load(std::memory_order_acquire) & bit) == 0) [[unlikely]] {
     die_of_slot(pointer, Fault::double_free);
   }
   // For a fork's child, which repairs only chunks and processes where marks can be. Ordered before the mark by its release.
@@ -74,13 +73,13 @@ void Allocator<S>::remote_free(const SlotRef& slot, void* pointer) {
     chunk->visited.store(1, std::memory_order_relaxed);
   }
   yield("remote-free-before-mark");
-  if (!mark_remote(line, slot.bit)) [[unlikely]] die_of_slot(pointer, Fault::double_free);
-  sanitizer::mark_free(pointer, slot_size);
+  if (!mark_remote(line, bit)) [[unlikely]] die_of_slot(pointer, Fault::double_free);
+  sanitizer::mark_free(pointer, constants.shapes[chunk->size_class].slot_size);
   yield("remote-free-before-done");
 #if defined(STAVE_MUTANT_forget_remote_free)
-  if (slot.index % 64 == 7) return;
+  if (bit == 1U << 7) return;
 #endif
-  if (!complete_remote(chunk, line, slot.bit)) return;
+  if (!complete_remote(chunk, line, bit)) return;
   yield("remote-free-before-signal");
   signal_owner(owner, chunk);
 }
@@ -88,7 +87,6 @@ void Allocator<S>::remote_free(const SlotRef& slot, void* pointer) {
 template <class S>
 void Allocator<S>::collect_word(ThreadHeap& heap, Chunk* chunk, std::uint32_t line_index) {
   SlotLine* const line = chunk->lines() + line_index;
-  const Key& key = constants.keys.bitmap;
   const SizeClass cls = chunk->size_class;
   for (;;) {
     const std::uint64_t done = line->done.load(std::memory_order_acquire);
@@ -96,24 +94,18 @@ void Allocator<S>::collect_word(ThreadHeap& heap, Chunk* chunk, std::uint32_t li
     const std::uint64_t marked = line->marked.load(std::memory_order_acquire);
     const std::uint64_t live = line->live.load(std::memory_order_relaxed);
     const std::uint64_t held = line->held;
-    if ((done & ~marked) != 0 || (marked & ~live) != 0 || !guard_holds(key, line, live, held)) [[unlikely]] {
+    if ((done & ~marked) != 0 || (marked & ~live) != 0 || !word_holds(heap, cls, line, live, held)) [[unlikely]] {
       die_in_chunk(Fault::corrupt_bitmap, "the words of a bitmap do not fit together", chunk, line);
     }
     yield("collect-before-clear");
-    line->live.store(live & ~done, std::memory_order_relaxed);
+    write_word(heap, cls, line, live & ~done, held | done);
     keep_order();
-    line->held = held | done;
-    keep_order();
-    line->guard = guard_word(key, line, live & ~done, held | done);
     // done before marked: a slot whose mark is gone while it is still done would look like a forged bit.
     const std::uint64_t left = line->done.fetch_and(~done, std::memory_order_acq_rel) & ~done;
     yield("collect-before-unmark");
     line->marked.fetch_and(~done, std::memory_order_acq_rel);
-    // From here on the chunk may go at any moment, if nothing is left of it: `left` is the last word on that.
-    for (std::uint64_t rest = done; rest != 0; rest &= rest - 1) {
-      const auto place = static_cast<std::uint32_t>(std::countr_zero(rest));
-      hold(*this, heap, cls, address_of(line) | place | std::uint64_t{chunk->colour} << 48);
-    }
+    // This may give the chunk back, if nothing is left of it: `left` is the last word on that.
+    gained(heap, chunk, static_cast<std::uint32_t>(std::popcount(done)));
     if (left == 0) return;
   }
 }
@@ -125,7 +117,7 @@ void Allocator<S>::drain_inbox(ThreadHeap& heap) {
   for (Chunk* chunk = heap.inbox.exchange(nullptr, std::memory_order_acquire); chunk != nullptr;) {
     const RegistryEntry entry = arena.registry.find(address_of(chunk));
     if (!entry.is_chunk() || header_at(address_of(chunk), entry) != chunk || chunk->owner != &heap ||
-        chunk->seal != seal_of(constants.keys.header, chunk, entry.size_class(), entry.colour(), &heap)) [[unlikely]] {
+        chunk->seal != seal_of(constants.keys.header, chunk, entry.size_class(), &heap)) [[unlikely]] {
       die_in_chunk(Fault::corrupt_list, "an inbox leads to what is not a chunk of its heap", nullptr, chunk);
     }
     // Read before `pending` is taken: from then on the next freer may push the chunk again.
@@ -144,7 +136,7 @@ void Allocator<S>::drain_inbox(ThreadHeap& heap) {
 }
 
 #define STAVE_REMOTE_FREE(S)                                                          \
-  template void Allocator<S>::remote_free(const SlotRef&, void*);                     \
+  template void Allocator<S>::remote_free(Chunk*, std::uint32_t, void*);                     \
   template void Allocator<S>::collect_word(ThreadHeap&, Chunk*, std::uint32_t);       \
   template void Allocator<S>::drain_inbox(ThreadHeap&);                               \
   template void Allocator<S>::signal_owner(ThreadHeap&, Chunk*);

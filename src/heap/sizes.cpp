@@ -35,9 +35,10 @@ template <class S>
 std::size_t Allocator<S>::usable_size(const void* pointer, Fault freed_fault) {
   const RegistryEntry entry = arena.registry.find(address_of(pointer));
   if (entry.is_chunk()) {
-    const SlotRef slot = resolve(*this, pointer, entry, freed_fault);
-    const std::uint64_t live = slot.line->live.load(std::memory_order_acquire);
-    if ((live & ~slot.line->marked.load(std::memory_order_acquire) & slot.bit) == 0) die_of_slot(pointer, freed_fault);
+    const SlotPlace slot = resolve(*this, pointer, entry, freed_fault);
+    check_seal(*this, slot.chunk, entry, pointer);
+    const std::uint64_t live = slot.line()->live.load(std::memory_order_acquire);
+    if ((live & ~slot.line()->marked.load(std::memory_order_acquire) & slot.bit()) == 0) die_of_slot(pointer, freed_fault);
     return kSlotSizes[entry.size_class()];
   }
   if (entry.kind() == UnitKind::large) {
@@ -122,7 +123,9 @@ void* Allocator<S>::allocate_aligned(ThreadHeap& heap, std::size_t alignment, st
     const std::size_t rounded = align_up(size == 0 ? 1 : size, alignment);
     if (rounded >= size && rounded <= kLargestSlot) {
       for (SizeClass cls = size_class_for(rounded); cls != kClassCount; ++cls) {
-        if (kSlotSizes[cls] % alignment == 0) return allocate_in_class(*this, heap, cls, size);
+        if (kSlotSizes[cls] % alignment != 0) continue;
+        if (void* const slot = allocate_in_class_fast(*this, heap, cls, size)) return slot;
+        return allocate_in_class(heap, cls, size);
       }
     }
   }

@@ -12,12 +12,22 @@
 
 namespace stave {
 
-/// The word of candidates from which a class is served now.
-struct Cursor {
+/// The word from which a class is served now. It is *open*: instead of its guard word, which would have to be verified and
+/// computed anew at each call, copies of live and held stand here. They must equal the word's own at each call; what
+/// closes the cursor writes the guard word again.
+struct alignas(64) Cursor {
   std::uint64_t candidates;  ///< bits of slots that may be handed out; 0: refill first
-  SlotLine* line;
+  SlotLine* line;            ///< the open word, or nullptr; written last when it opens
   char* slots;               ///< the slot of bit 0
-  std::uint64_t slot_size;
+  std::uint64_t live;        ///< must equal line->live
+  std::uint64_t held;        ///< must equal line->held
+  std::uint64_t seal;        ///< must equal the seal of the word's chunk, which was verified when the cursor opened
+  std::uint32_t slot_size;
+
+  /// Whether the open word is as this heap left it.
+  [[nodiscard]] STAVE_FAST bool holds(std::uint64_t live_now, std::uint64_t held_now) const {
+    return ((live_now ^ live) | (held_now ^ held)) == 0;
+  }
 };
 
 /// The chunks of one class that a heap owns. `usable` and `full` are circular lists, through their first chunk.
@@ -26,7 +36,7 @@ struct ClassChunks {
   Chunk* usable;
   Chunk* full;
   std::uint32_t chunks;
-  std::uint32_t empty;  ///< chunks in `usable` that have nothing live or held
+  std::uint32_t empty;  ///< chunks in `usable` that have nothing live
 };
 
 /// A thread heap. Immortal, and recycled whole: when its thread ends it becomes an orphan, and a new thread takes it over
@@ -38,12 +48,13 @@ struct ClassChunks {
 /// Invariants (verify() runs them):
 ///   H1  cursors[c].candidates names only slots of classes[c].current that are neither live nor held, marked or done
 ///   H2  every chunk of the heap is in exactly one place, and the counts of `classes` are true
-///   H3  every slot in a hold ring is held; every held slot is in the ring
 struct alignas(64) ThreadHeap {
   std::atomic<std::uint8_t> busy{};  ///< the owner is inside; a nested call must go another way
   std::uint32_t index{};             ///< among the heaps of its allocator
   std::uint64_t served{};            ///< allocations handed out since the start
-  PackedSlot* rings{};               ///< all hold rings, as Constants lays them out
+  /// Held bits that refill is about to clear in a word: written before they are, so that a fork's child can tell such a
+  /// half-done word from a damaged one.
+  std::uint64_t leaving{};
   Random random{};
   Cursor cursors[kClassCount]{};
   ClassChunks classes[kClassCount]{};

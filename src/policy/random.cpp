@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "policy/random.hpp"
 
-#include <bit>
 #include <cstring>
 
 #include "base/bits.hpp"
@@ -9,16 +8,26 @@
 namespace stave {
 namespace {
 
-struct Lanes {
-  std::uint32_t word[16];
+/// One row of the ChaCha state; the four columns are worked on at once.
+using Row [[gnu::vector_size(16)]] = std::uint32_t;
 
-  void quarter(unsigned a, unsigned b, unsigned c, unsigned d) {
-    word[a] += word[b], word[d] = std::rotl(word[d] ^ word[a], 16);
-    word[c] += word[d], word[b] = std::rotl(word[b] ^ word[c], 12);
-    word[a] += word[b], word[d] = std::rotl(word[d] ^ word[a], 8);
-    word[c] += word[d], word[b] = std::rotl(word[b] ^ word[c], 7);
-  }
-};
+template <int kBits>
+Row rotate(Row row) {
+  return row << kBits | row >> (32 - kBits);
+}
+
+/// Row with its columns turned to the left, so that diagonals stand in columns.
+template <int kColumns>
+Row turn(Row row) {
+  return __builtin_shufflevector(row, row, kColumns & 3, (kColumns + 1) & 3, (kColumns + 2) & 3, (kColumns + 3) & 3);
+}
+
+void quarter_rounds(Row& a, Row& b, Row& c, Row& d) {
+  a += b, d = rotate<16>(d ^ a);
+  c += d, b = rotate<12>(b ^ c);
+  a += b, d = rotate<8>(d ^ a);
+  c += d, b = rotate<7>(b ^ c);
+}
 
 constexpr std::uint32_t low_half(std::uint64_t word) { return static_cast<std::uint32_t>(word); }
 constexpr std::uint32_t high_half(std::uint64_t word) { return static_cast<std::uint32_t>(word >> 32); }
@@ -27,27 +36,23 @@ constexpr std::uint64_t join(std::uint32_t low, std::uint32_t high) { return low
 }  // namespace
 
 void chacha8_block(const Seed& key, std::uint64_t counter, std::uint64_t stream, std::uint32_t (&out)[16]) {
-  Lanes start{{0x61707865, 0x3320646e, 0x79622d32, 0x6b206574}};
-  for (unsigned i = 0; i != 4; ++i) {
-    start.word[4 + 2 * i] = low_half(key.words[i]);
-    start.word[5 + 2 * i] = high_half(key.words[i]);
-  }
-  start.word[12] = low_half(counter);
-  start.word[13] = high_half(counter);
-  start.word[14] = low_half(stream);
-  start.word[15] = high_half(stream);
-  Lanes lanes = start;
+  const auto& words = key.words;
+  const Row start[4] = {{0x61707865, 0x3320646e, 0x79622d32, 0x6b206574},
+                        {low_half(words[0]), high_half(words[0]), low_half(words[1]), high_half(words[1])},
+                        {low_half(words[2]), high_half(words[2]), low_half(words[3]), high_half(words[3])},
+                        {low_half(counter), high_half(counter), low_half(stream), high_half(stream)}};
+  Row a = start[0];
+  Row b = start[1];
+  Row c = start[2];
+  Row d = start[3];
   for (unsigned round = 0; round != 8; round += 2) {
-    lanes.quarter(0, 4, 8, 12);
-    lanes.quarter(1, 5, 9, 13);
-    lanes.quarter(2, 6, 10, 14);
-    lanes.quarter(3, 7, 11, 15);
-    lanes.quarter(0, 5, 10, 15);
-    lanes.quarter(1, 6, 11, 12);
-    lanes.quarter(2, 7, 8, 13);
-    lanes.quarter(3, 4, 9, 14);
+    quarter_rounds(a, b, c, d);
+    b = turn<1>(b), c = turn<2>(c), d = turn<3>(d);
+    quarter_rounds(a, b, c, d);
+    b = turn<3>(b), c = turn<2>(c), d = turn<1>(d);
   }
-  for (unsigned i = 0; i != 16; ++i) out[i] = lanes.word[i] + start.word[i];
+  const Row result[4] = {a + start[0], b + start[1], c + start[2], d + start[3]};
+  std::memcpy(out, result, sizeof out);
 }
 
 void Random::start(const Seed& key, std::uint64_t stream, bool fresh_picks) {

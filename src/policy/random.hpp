@@ -23,10 +23,15 @@ class Random {
   /// \param fresh_picks  false: take6() gives 0 always, so that picks follow one another in order.
   void start(const Seed& key, std::uint64_t stream, bool fresh_picks = true);
 
-  /// 6 fresh bits.
+  /// Whether take6() may be called. `bits_` holds unused bits below a sentinel 1; that alone left means none.
+  [[nodiscard]] STAVE_FAST bool has_bits() const { return bits_ > 1; }
+  /// Makes has_bits() true.
+  void fetch_bits() {
+    if (!has_bits()) bits_ = next_bits();
+  }
+
+  /// 6 fresh bits. pre: has_bits()
   STAVE_FAST unsigned take6() {
-    // `bits_` holds unused bits below a sentinel 1; that alone left means none.
-    if (bits_ <= 1) [[unlikely]] bits_ = next_bits();
     const auto taken = static_cast<unsigned>(bits_ & 63);
     bits_ >>= 6;
     return taken;
