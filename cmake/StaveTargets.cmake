@@ -62,6 +62,11 @@ function(stave_core_options target)
   if(NOT STAVE_SANITIZE)
     target_compile_options(${target} PRIVATE -fno-semantic-interposition)
   endif()
+  if(STAVE_SANITIZE MATCHES "address")
+    # The core poisons headers and free slots for everybody but itself (src/os/sanitizer.hpp).
+    target_compile_options(${target} PRIVATE -fno-sanitize=address)
+    target_compile_definitions(${target} PRIVATE STAVE_ASAN=1)
+  endif()
 endfunction()
 
 # How libstave.so is linked.
@@ -114,6 +119,11 @@ function(stave_unit_test source)
   endif()
   add_executable(unit_${unit} "${source}")
   target_link_libraries(unit_${unit} PRIVATE ${library} GTest::gtest_main Threads::Threads)
+  if(STAVE_SANITIZE MATCHES "address")
+    # Units are templates: they are part of the core wherever they are instantiated.
+    target_compile_options(unit_${unit} PRIVATE -fno-sanitize=address)
+    target_compile_definitions(unit_${unit} PRIVATE STAVE_ASAN=1)
+  endif()
   if(library STREQUAL "stave")
     # Without these the compiler removes pairs of malloc and free.
     target_compile_options(unit_${unit} PRIVATE ${STAVE_NO_BUILTIN})

@@ -90,7 +90,7 @@ inline constexpr std::size_t kClassesPerDoubling = 5;
 ///   | header page(s) | guard page | slot 0 | slot 1 | ... | slot n-1 | (rest) | guard page |
 ///                                 ^ slots_offset
 struct alignas(32) ClassShape {
-  /// slot index = offset * reciprocal >> kReciprocalShift, exact for every offset within the slots.
+  /// 2^64 / slot_size, rounded up: see slot_index.
   std::uint64_t reciprocal = 0;
   std::uint32_t slot_size = 0;
   std::uint32_t slots_offset = 0;  ///< of slot 0 from the chunk's first byte
@@ -103,7 +103,6 @@ struct alignas(32) ClassShape {
   [[nodiscard]] constexpr std::size_t line_count() const { return (slot_count + 63U) / 64U; }
 };
 
-inline constexpr unsigned kReciprocalShift = 40;
 inline constexpr std::size_t kLine = 64;         ///< bytes of a cache line, and of the words of 64 slots
 inline constexpr std::size_t kHeaderBytes = 128;  ///< of a chunk's header without its words
 inline constexpr unsigned kLargestUnitsLog2 = 4;
@@ -114,7 +113,7 @@ inline constexpr std::size_t kFewestSlots = 28;  ///< a chunk takes more units u
   const std::size_t size = kSlotSizes[cls];
   ClassShape shape;
   shape.slot_size = static_cast<std::uint32_t>(size);
-  shape.reciprocal = ((std::uint64_t{1} << kReciprocalShift) + size - 1) / size;
+  shape.reciprocal = ~std::uint64_t{0} / size + 1;
   shape.slots_offset = static_cast<std::uint32_t>(2 * page);
   for (unsigned log2 = 0; log2 <= kLargestUnitsLog2; ++log2) {
     const std::size_t bytes = kUnit << log2;
@@ -147,10 +146,12 @@ struct SlotIndex {
   bool exact;  ///< the start of slot `index`; otherwise inside of it
 };
 
-/// pre: offset < shape.slots_bytes
+/// The high half of offset * 2^64 / size is the quotient, and the low half less than one divisor's worth exactly for
+/// multiples: the rounding of the reciprocal adds less than offset (D. Lemire, O. Kaser, N. Kurz, "Faster remainder by direct
+/// computation", 2019). pre: offset < shape.slots_bytes
 [[nodiscard]] constexpr SlotIndex slot_index(const ClassShape& shape, std::uint32_t offset) {
-  const auto index = static_cast<std::uint32_t>((offset * shape.reciprocal) >> kReciprocalShift);
-  return {index, index * shape.slot_size == offset};
+  const Uint128 product = static_cast<Uint128>(offset) * shape.reciprocal;
+  return {static_cast<std::uint32_t>(product >> 64), static_cast<std::uint64_t>(product) < shape.reciprocal};
 }
 
 static_assert(kSlotSizes.front() == kGrain && kSlotSizes.back() == kLargestSlot);

@@ -26,7 +26,7 @@ struct alignas(64) Cursor {
 
   /// Whether the open word is as this heap left it.
   [[nodiscard]] STAVE_FAST bool holds(std::uint64_t live_now, std::uint64_t held_now) const {
-    return ((live_now ^ live) | (held_now ^ held)) == 0;
+    return live_now == live && held_now == held;
   }
 };
 

@@ -56,7 +56,7 @@ void chacha8_block(const Seed& key, std::uint64_t counter, std::uint64_t stream,
 }
 
 void Random::start(const Seed& key, std::uint64_t stream, bool fresh_picks) {
-  fresh_picks_ = fresh_picks;
+  picks_ = fresh_picks ? kSentinel - 1 : 0;
   key_ = key;
   stream_ = stream;
   counter_ = 0;
@@ -65,10 +65,14 @@ void Random::start(const Seed& key, std::uint64_t stream, bool fresh_picks) {
 }
 
 void Random::refill() {
-  std::uint32_t block[16];
-  chacha8_block(key_, counter_++, stream_, block);
-  for (unsigned i = 0; i != 4; ++i) key_.words[i] = join(block[2 * i], block[2 * i + 1]);
-  for (unsigned i = 0; i != kBuffered; ++i) buffer_[i] = join(block[8 + 2 * i], block[9 + 2 * i]);
+  std::uint32_t first[16];
+  std::uint32_t second[16];
+  chacha8_block(key_, counter_, stream_, first);
+  chacha8_block(key_, counter_ + 1, stream_, second);
+  counter_ += 2;
+  for (unsigned i = 0; i != 4; ++i) key_.words[i] = join(first[2 * i], first[2 * i + 1]);
+  for (unsigned i = 0; i != 4; ++i) buffer_[i] = join(first[8 + 2 * i], first[9 + 2 * i]);
+  for (unsigned i = 0; i != 8; ++i) buffer_[4 + i] = join(second[2 * i], second[2 * i + 1]);
   left_ = kBuffered;
 }
 
@@ -77,11 +81,6 @@ std::uint64_t Random::take64() {
   const std::uint64_t word = buffer_[--left_];
   buffer_[left_] = 0;
   return word;
-}
-
-std::uint64_t Random::next_bits() {
-  constexpr unsigned kBits = 60;  // ten picks
-  return (fresh_picks_ ? take64() & low_bits(kBits) : 0) | std::uint64_t{1} << kBits;
 }
 
 std::uint64_t Random::below(std::uint64_t limit) {

@@ -15,8 +15,8 @@ struct Seed {
   std::uint64_t words[4];
 };
 
-/// ChaCha with 8 rounds (D. J. Bernstein): 256-bit key, 64-bit counter, 64-bit stream number. Half of
-/// each block of 512 bits serves 40 picks of 6 bits, the other half becomes the next key (fast key erasure), so that a
+/// ChaCha with 8 rounds (D. J. Bernstein): 256-bit key, 64-bit counter, 64-bit stream number. Of
+/// each two blocks 768 bits serve 120 picks of 6 bits, and the others become the next key (fast key erasure), so that a
 /// leaked state does not tell earlier picks.
 class Random {
  public:
@@ -24,10 +24,17 @@ class Random {
   void start(const Seed& key, std::uint64_t stream, bool fresh_picks = true);
 
   /// Whether take6() may be called. `bits_` holds unused bits below a sentinel 1; that alone left means none.
-  [[nodiscard]] STAVE_FAST bool has_bits() const { return bits_ > 1; }
+  [[nodiscard]] STAVE_FAST bool has_bits() {
+    if (bits_ > 1) [[likely]] return true;
+    if (left_ == 0) return false;
+    next_bits();
+    return true;
+  }
   /// Makes has_bits() true.
   void fetch_bits() {
-    if (!has_bits()) bits_ = next_bits();
+    if (bits_ > 1) return;
+    if (left_ == 0) refill();
+    next_bits();
   }
 
   /// 6 fresh bits. pre: has_bits()
@@ -45,10 +52,16 @@ class Random {
   [[nodiscard]] Seed take_seed();
 
  private:
-  STAVE_SLOW std::uint64_t next_bits();
+  /// pre: left_ != 0
+  STAVE_FAST void next_bits() {
+    const std::uint64_t word = buffer_[--left_];
+    buffer_[left_] = 0;
+    bits_ = (word & picks_) | kSentinel;
+  }
   STAVE_SLOW void refill();
 
-  static constexpr unsigned kBuffered = 4;  ///< words handed out per block; the other four become the next key
+  static constexpr std::uint64_t kSentinel = std::uint64_t{1} << 60;  ///< above ten picks
+  static constexpr unsigned kBuffered = 12;  ///< words handed out per two blocks; the other four become the next key
 
   std::uint64_t bits_ = 0;
   unsigned left_ = 0;
@@ -56,7 +69,7 @@ class Random {
   Seed key_ = {};
   std::uint64_t counter_ = 0;
   std::uint64_t stream_ = 0;
-  bool fresh_picks_ = true;
+  std::uint64_t picks_ = kSentinel - 1;  ///< the bits of a word that picks get; none if picks follow one another
 };
 
 /// One ChaCha block of 8 rounds: exposed for the known-answer test.
