@@ -24,7 +24,8 @@ ThreadHeap& started_heap() {
 }
 
 void* or_no_memory(void* pointer) {
-  if (pointer == nullptr) [[unlikely]] errno = ENOMEM;
+  if (pointer == nullptr) [[unlikely]]
+    errno = ENOMEM;
   return pointer;
 }
 
@@ -50,7 +51,8 @@ using stave::thread_heap;
 extern "C" {
 
 STAVE_EXPORT void* malloc(std::size_t size) {
-  if (void* const slot = stave::allocate_fast(g_process, thread_heap(), size)) [[likely]] return slot;
+  if (void* const slot = stave::allocate_fast(g_process, thread_heap(), size)) [[likely]]
+    return slot;
   return stave::malloc_slow(size);
 }
 

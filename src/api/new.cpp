@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
-// Every operator new and delete. The library needs no C++ runtime: what a failing new must do (call the new-handler, throw
-// std::bad_alloc) it asks of the program's own, by weak reference. A program without one has no throwing new either.
+// Every operator new and delete. The library needs no C++ runtime: what a failing new must do (call the new-handler,
+// throw std::bad_alloc) it asks of the program's own, by weak reference. A program without one has no throwing new
+// either.
 #include <cstddef>
 #include <cstdlib>
 #include <new>
@@ -44,7 +45,8 @@ STAVE_SLOW void* make_slow(std::size_t size, OnFailure on_failure) {
 }
 
 STAVE_FAST void* make(std::size_t size, OnFailure on_failure) {
-  if (void* const memory = stave::allocate_fast(g_process, thread_heap(), size)) [[likely]] return memory;
+  if (void* const memory = stave::allocate_fast(g_process, thread_heap(), size)) [[likely]]
+    return memory;
   return make_slow(size, on_failure);
 }
 
@@ -54,7 +56,8 @@ STAVE_FAST void* make(std::size_t size, std::align_val_t alignment, OnFailure on
     return g_process.allocate_aligned(thread_heap(), static_cast<std::size_t>(alignment), size);
   };
   void* const memory = attempt();
-  if (memory != nullptr) [[likely]] return memory;
+  if (memory != nullptr) [[likely]]
+    return memory;
   return retry(attempt, on_failure);
 }
 
@@ -92,6 +95,8 @@ STAVE_EXPORT void operator delete[](void* pointer, std::size_t) noexcept { unmak
 STAVE_EXPORT void operator delete(void* pointer, std::align_val_t) noexcept { unmake(pointer); }
 STAVE_EXPORT void operator delete[](void* pointer, std::align_val_t) noexcept { unmake(pointer); }
 STAVE_EXPORT void operator delete(void* pointer, std::align_val_t, const std::nothrow_t&) noexcept { unmake(pointer); }
-STAVE_EXPORT void operator delete[](void* pointer, std::align_val_t, const std::nothrow_t&) noexcept { unmake(pointer); }
+STAVE_EXPORT void operator delete[](void* pointer, std::align_val_t, const std::nothrow_t&) noexcept {
+  unmake(pointer);
+}
 STAVE_EXPORT void operator delete(void* pointer, std::size_t, std::align_val_t) noexcept { unmake(pointer); }
 STAVE_EXPORT void operator delete[](void* pointer, std::size_t, std::align_val_t) noexcept { unmake(pointer); }

@@ -58,7 +58,8 @@ STAVE_EXPORT stave_heap* stave_heap_create(const stave_heap_options* options) {
   if (options != nullptr && options->region_bytes != 0) config.region_bytes = options->region_bytes;
   if (options != nullptr && options->profile != nullptr) {
     bool known = false;
-    for (const auto profile : {stave::Profile::light, stave::Profile::standard, stave::Profile::strict, stave::Profile::fuzz}) {
+    for (const auto profile :
+         {stave::Profile::light, stave::Profile::standard, stave::Profile::strict, stave::Profile::fuzz}) {
       if (std::strcmp(options->profile, stave::profile_name(profile)) != 0) continue;
       config.profile = profile;
       known = true;

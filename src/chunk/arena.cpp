@@ -44,9 +44,8 @@ template <class S>
 void* Arena<S>::metadata(std::size_t bytes) {
   const std::size_t page = constants_->page;
   const std::size_t alignment = bytes >= page ? page : kLine;
-  char* start = metadata_next_ == nullptr
-                    ? nullptr
-                    : reinterpret_cast<char*>(align_up(address_of(metadata_next_), alignment));
+  char* start =
+      metadata_next_ == nullptr ? nullptr : reinterpret_cast<char*>(align_up(address_of(metadata_next_), alignment));
   if (start == nullptr || start > metadata_end_ || static_cast<std::size_t>(metadata_end_ - start) < bytes) {
     const std::size_t block = align_up(bytes + 2 * page, kMetadataBlock);
     auto* const fresh = static_cast<char*>(pages.map(block, random_place(block)));

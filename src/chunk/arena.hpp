@@ -58,9 +58,9 @@ class Arena {
 
   /// A chunk of the class for `owner`: sealed header, nothing opened, in no list. nullptr if memory is out.
   ///
-  /// Prefers a vacant chunk of the same class; then a fresh place; and only when the kernel gives no more address space a
-  /// vacant chunk of another class, whose content and stale pointers were made to fault (or at least emptied) when it was
-  /// vacated.
+  /// Prefers a vacant chunk of the same class; then a fresh place; and only when the kernel gives no more address space
+  /// a vacant chunk of another class, whose content and stale pointers were made to fault (or at least emptied) when it
+  /// was vacated.
   [[nodiscard]] Chunk* acquire_chunk(SizeClass cls, void* owner);
 
   /// Takes an empty chunk back: its memory goes to the kernel, stale pointers into it fault, its place stays with its
@@ -97,7 +97,8 @@ class Arena {
   ArenaCounts counts;
 
  private:
-  /// Starts of the vacant chunks of a class. Has room for all chunks of the class there are, so that releasing cannot fail.
+  /// Starts of the vacant chunks of a class. Has room for all chunks of the class there are, so that releasing cannot
+  /// fail.
   struct VacantPool {
     std::uintptr_t* starts;
     std::uint32_t count;
@@ -115,14 +116,14 @@ class Arena {
   const Constants* constants_ = nullptr;
   Random random_;
   Span* spans_ = nullptr;
-  Span* cut_from_[kLargestUnitsLog2 + 1] = {};        ///< the span of each chunk length that has cells left
+  Span* cut_from_[kLargestUnitsLog2 + 1] = {};  ///< the span of each chunk length that has cells left
   std::size_t next_span_bytes_[kLargestUnitsLog2 + 1] = {};
   VacantPool pools_[kClassCount] = {};
   char* metadata_next_ = nullptr;
   char* metadata_end_ = nullptr;
-  std::uintptr_t window_ = 0;       ///< spans and large blocks lie in a random window
+  std::uintptr_t window_ = 0;  ///< spans and large blocks lie in a random window
   std::size_t window_used_ = 0;
-  std::uint64_t protected_ = 0;     ///< mappings spent on guards by protection
+  std::uint64_t protected_ = 0;  ///< mappings spent on guards by protection
   std::uint64_t guard_turn_ = 0;
 };
 

@@ -24,11 +24,10 @@ namespace stave {
 ///       ^ the chunk's first byte + colour * 64
 ///
 /// Invariants (verify() runs them):
-///   C1  seal == seal_of(...): address (which tells the colour), class and owner are what they were when the chunk was made
-///   C2  available + popcount of all live bits + cached candidates == opened
-///   C3  next->previous == this and previous->next == this, within the list that `place` names
-///   C4  a line's bit in `pending` is set only if its `done` is not 0
-///   C5  opened <= slot_count; whole pages are opened
+///   C1  seal == seal_of(...): address (which tells the colour), class and owner are what they were when the chunk was
+///   made C2  available + popcount of all live bits + cached candidates == opened C3  next->previous == this and
+///   previous->next == this, within the list that `place` names C4  a line's bit in `pending` is set only if its `done`
+///   is not 0 C5  opened <= slot_count; whole pages are opened
 ///
 /// The owner of a chunk never changes while the chunk lives.
 struct alignas(64) Chunk {
@@ -73,6 +72,12 @@ STAVE_FAST std::uint64_t seal_of(const Key& key, const void* header, std::uint32
   // A header's address has 48 bits at most: the class fits above them.
   const std::uint64_t place = address_of(header) ^ std::uint64_t{size_class} << 48;
   return multiply_fold(place ^ key.a, address_of(owner) ^ key.b) + key.a;
+}
+
+/// Whether a header is what the registry and its seal say. Its class and colour may be used only after that.
+STAVE_FAST bool header_holds(const Key& key, const Chunk* chunk, RegistryEntry entry) {
+  return chunk->seal == seal_of(key, chunk, entry.size_class(), chunk->owner) &&
+         chunk->size_class == entry.size_class() && chunk->colour == entry.colour();
 }
 
 /// The header of the chunk to which a registered unit belongs.

@@ -12,7 +12,8 @@ void Constants::derive() {
   shapes = class_shapes(page);
   for (SizeClass cls = 0; cls != kClassCount; ++cls) {
     const std::uint32_t count = shapes[cls].slot_count;
-    const std::uint64_t limits[] = {options.quarantine_slots, (options.quarantine_size_kb << 10) / kSlotSizes[cls], count / 8};
+    const std::uint64_t limits[] = {options.quarantine_slots, (options.quarantine_size_kb << 10) / kSlotSizes[cls],
+                                    count / 8};
     const std::uint64_t hold = std::ranges::min(limits);
     const std::uint32_t choice = std::clamp<std::uint32_t>(count / 8, 1, 4);
     holds[cls] = static_cast<std::uint8_t>(hold);

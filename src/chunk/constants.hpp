@@ -17,8 +17,8 @@ namespace stave {
 struct Constants {
   Keys keys;
   ClassShapes shapes;
-  std::uint8_t holds[kClassCount] = {};  ///< of each class: so many slots of a word stay held when it is refilled
-  std::uint8_t few[kClassCount] = {};    ///< of each class: fewer candidates are no choice
+  std::uint8_t holds[kClassCount] = {};       ///< of each class: so many slots of a word stay held when it is refilled
+  std::uint8_t few[kClassCount] = {};         ///< of each class: fewer candidates are no choice
   std::uint16_t usable_at[kClassCount] = {};  ///< of each class: a chunk with so many slots available has some to offer
   std::size_t page = 4096;
   Options options;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
-// What every 64 KiB unit of the address space is: exact, and outside of the chunks, so that nothing of a forged chunk is
-// ever believed.
+// What every 64 KiB unit of the address space is: exact, and outside of the chunks, so that nothing of a forged chunk
+// is ever believed.
 #pragma once
 
 #include <atomic>
@@ -67,10 +67,12 @@ class SparseRegistry {
   /// Any address may be asked for; one that nobody registered is of kind none.
   STAVE_FAST RegistryEntry find(std::uintptr_t address) const {
     const std::uintptr_t leaf_index = address >> kLeafBits;
-    if (leaf_index >= kRootEntries) [[unlikely]] return {};
+    if (leaf_index >= kRootEntries) [[unlikely]]
+      return {};
     // Acquire is for the entries of a leaf that another thread has just made; it pairs with the release in prepare().
     const std::atomic<std::uint32_t>* const leaf = root_[leaf_index].load(std::memory_order_acquire);
-    if (leaf == nullptr) [[unlikely]] return {};
+    if (leaf == nullptr) [[unlikely]]
+      return {};
     return {leaf[address >> 16 & (kLeafEntries - 1)].load(std::memory_order_relaxed)};
   }
 
@@ -111,7 +113,8 @@ class FlatRegistry {
 
   STAVE_FAST RegistryEntry find(std::uintptr_t address) const {
     const std::uintptr_t unit = (address - region_) >> 16;
-    if (unit >= units_) [[unlikely]] return {};
+    if (unit >= units_) [[unlikely]]
+      return {};
     return {entries_[unit].load(std::memory_order_relaxed)};
   }
 

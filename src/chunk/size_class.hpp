@@ -21,8 +21,8 @@ inline constexpr std::size_t kLargestSlot = std::size_t{256} << 10;
 
 namespace detail {
 
-/// 16-byte steps up to 256; then four classes to a doubling, at most 25 % apart, and after each power of two one that is 16
-/// bytes larger, so that a request of 64, 1024 or 4096 bytes does not double when it carries a canary.
+/// 16-byte steps up to 256; then four classes to a doubling, at most 25 % apart, and after each power of two one that
+/// is 16 bytes larger, so that a request of 64, 1024 or 4096 bytes does not double when it carries a canary.
 template <class Visit>
 constexpr void for_each_class_size(Visit visit) {
   for (std::size_t size = kGrain; size <= kLargestFineClass; size += kGrain) visit(size);
@@ -75,7 +75,8 @@ inline constexpr std::size_t kClassesPerDoubling = 5;
 /// The smallest class whose slots have at least `size` bytes; a request of 0 is one of 1.
 /// pre: size <= kLargestSlot
 [[nodiscard]] constexpr SizeClass size_class_for(std::size_t size) {
-  if (size <= detail::kTableLimit) [[likely]] return detail::kClassTable[(size + (kGrain - 1)) / kGrain];
+  if (size <= detail::kTableLimit) [[likely]]
+    return detail::kClassTable[(size + (kGrain - 1)) / kGrain];
   const std::size_t below = size - 1;
   const unsigned doubling = log2_floor(below) - log2_floor(kLargestFineClass);
   const std::size_t power = kLargestFineClass << doubling;
@@ -103,7 +104,7 @@ struct alignas(32) ClassShape {
   [[nodiscard]] constexpr std::size_t line_count() const { return (slot_count + 63U) / 64U; }
 };
 
-inline constexpr std::size_t kLine = 64;         ///< bytes of a cache line, and of the words of 64 slots
+inline constexpr std::size_t kLine = 64;          ///< bytes of a cache line, and of the words of 64 slots
 inline constexpr std::size_t kHeaderBytes = 128;  ///< of a chunk's header without its words
 inline constexpr unsigned kLargestUnitsLog2 = 4;
 inline constexpr std::size_t kFewestSlots = 28;  ///< a chunk takes more units until it has so many, up to 16 units
@@ -147,28 +148,32 @@ struct SlotIndex {
 };
 
 /// The high half of offset * 2^64 / size is the quotient, and the low half less than one divisor's worth exactly for
-/// multiples: the rounding of the reciprocal adds less than offset (D. Lemire, O. Kaser, N. Kurz, "Faster remainder by direct
-/// computation", 2019). pre: offset < shape.slots_bytes
+/// multiples: the rounding of the reciprocal adds less than offset (D. Lemire, O. Kaser, N. Kurz, "Faster remainder by
+/// direct computation", 2019). pre: offset < shape.slots_bytes
 [[nodiscard]] constexpr SlotIndex slot_index(const ClassShape& shape, std::uint32_t offset) {
   const Uint128 product = static_cast<Uint128>(offset) * shape.reciprocal;
   return {static_cast<std::uint32_t>(product >> 64), static_cast<std::uint64_t>(product) < shape.reciprocal};
 }
 
 static_assert(kSlotSizes.front() == kGrain && kSlotSizes.back() == kLargestSlot);
-static_assert([] {
-  for (std::size_t i = 1; i != kClassCount; ++i) {
-    if (kSlotSizes[i] <= kSlotSizes[i - 1]) return false;
-    if (kSlotSizes[i - 1] >= kLargestFineClass && 4 * kSlotSizes[i] > 5 * kSlotSizes[i - 1]) return false;
-  }
-  return true;
-}(), "slot sizes ascend, at most 25 % apart");
-static_assert([] {
-  for (const std::size_t page : {std::size_t{4096}, std::size_t{16384}, std::size_t{65536}}) {
-    for (const ClassShape& shape : class_shapes(page)) {
-      if (shape.slot_count == 0 || shape.colour_count == 0) return false;
-    }
-  }
-  return true;
-}(), "every class has a chunk, whatever the page size");
+static_assert(
+    [] {
+      for (std::size_t i = 1; i != kClassCount; ++i) {
+        if (kSlotSizes[i] <= kSlotSizes[i - 1]) return false;
+        if (kSlotSizes[i - 1] >= kLargestFineClass && 4 * kSlotSizes[i] > 5 * kSlotSizes[i - 1]) return false;
+      }
+      return true;
+    }(),
+    "slot sizes ascend, at most 25 % apart");
+static_assert(
+    [] {
+      for (const std::size_t page : {std::size_t{4096}, std::size_t{16384}, std::size_t{65536}}) {
+        for (const ClassShape& shape : class_shapes(page)) {
+          if (shape.slot_count == 0 || shape.colour_count == 0) return false;
+        }
+      }
+      return true;
+    }(),
+    "every class has a chunk, whatever the page size");
 
 }  // namespace stave

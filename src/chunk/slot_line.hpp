@@ -41,8 +41,9 @@ struct alignas(64) SlotLine {
 };
 static_assert(sizeof(SlotLine) == 64);
 
-/// The owner writes live, then held, then guard (or the cursor's copies), then done, then marked: a fork's child finds any prefix of that and no other
-/// order, and repair_word knows each. Costs no instruction: the snapshot that fork takes respects program order.
+/// The owner writes live, then held, then guard (or the cursor's copies), then done, then marked: a fork's child finds
+/// any prefix of that and no other order, and repair_word knows each. Costs no instruction: the snapshot that fork
+/// takes respects program order.
 STAVE_FAST void keep_order() { std::atomic_signal_fence(std::memory_order_seq_cst); }
 
 /// Ties live and held to one another and to their place; whoever changes a bit without the key breaks it.

@@ -117,7 +117,8 @@ struct Allocator {
   /// Frees made slots of a chunk available: it may now be usable, or empty and gone.
   STAVE_FAST void gained(ThreadHeap& heap, Chunk* chunk, std::uint32_t slots) {
     chunk->available += slots;
-    if (chunk->available >= chunk->notify_at) [[unlikely]] chunk_gained(heap, chunk);
+    if (chunk->available >= chunk->notify_at) [[unlikely]]
+      chunk_gained(heap, chunk);
   }
   STAVE_SLOW void chunk_gained(ThreadHeap& heap, Chunk* chunk);
   /// Whether an owner's word is as the owner left it: by its cursor if it is open, by its guard word if not.

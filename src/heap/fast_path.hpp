@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
-// Small allocations. Straight line; whatever is not ordinary leaves it for an out-of-line function that starts again. No
-// lock and no locked instruction between here and the return.
+// Small allocations. Straight line; whatever is not ordinary leaves it for an out-of-line function that starts again.
+// No lock and no locked instruction between here and the return.
 #pragma once
 
 #include <atomic>
@@ -26,10 +26,12 @@ STAVE_FAST void* hand_out(Allocator<S>& allocator, ThreadHeap& heap, Cursor& cur
   cursor.candidates = candidates & ~bit;
   SlotLine* const line = cursor.line;
   const std::uint64_t live = line->live.load(std::memory_order_relaxed);
-  if (!cursor.holds(live, line->held)) [[unlikely]] allocator.die_at_hand_out(cursor);
-  const std::uint64_t taken = live | line->held | line->marked.load(std::memory_order_relaxed) |
-                              line->done.load(std::memory_order_relaxed);
-  if ((taken & bit) != 0) [[unlikely]] allocator.die_at_hand_out(cursor);
+  if (!cursor.holds(live, line->held)) [[unlikely]]
+    allocator.die_at_hand_out(cursor);
+  const std::uint64_t taken =
+      live | line->held | line->marked.load(std::memory_order_relaxed) | line->done.load(std::memory_order_relaxed);
+  if ((taken & bit) != 0) [[unlikely]]
+    allocator.die_at_hand_out(cursor);
   line->live.store(live | bit, std::memory_order_relaxed);
   keep_order();
   cursor.live = live | bit;
@@ -45,11 +47,13 @@ STAVE_FAST void* hand_out(Allocator<S>& allocator, ThreadHeap& heap, Cursor& cur
 
 /// nullptr: not on this path; nothing was changed. pre: slots of cls have at least `requested` bytes.
 template <class S>
-STAVE_FAST void* allocate_in_class_fast(Allocator<S>& allocator, ThreadHeap& heap, SizeClass cls, std::size_t requested) {
+STAVE_FAST void* allocate_in_class_fast(Allocator<S>& allocator, ThreadHeap& heap, SizeClass cls,
+                                        std::size_t requested) {
   Cursor& cursor = heap.cursors[cls];
   // A thread without a heap has one that is always busy, and so has a signal handler that interrupted its own thread
   // in here: "not initialised" and "nested" are one branch.
-  if (heap.is_busy() || cursor.candidates == 0 || !heap.random.has_bits()) [[unlikely]] return nullptr;
+  if (heap.is_busy() || cursor.candidates == 0 || !heap.random.has_bits()) [[unlikely]]
+    return nullptr;
   heap.enter();
   void* const slot = hand_out(allocator, heap, cursor, requested);
   heap.leave();
@@ -59,14 +63,16 @@ STAVE_FAST void* allocate_in_class_fast(Allocator<S>& allocator, ThreadHeap& hea
 /// malloc's fast path; nullptr: not on it. Any `requested` is allowed; 0 is served as 1.
 template <class S>
 STAVE_FAST void* allocate_fast(Allocator<S>& allocator, ThreadHeap& heap, std::size_t requested) {
-  if (requested > kLargestSlot) [[unlikely]] return nullptr;
+  if (requested > kLargestSlot) [[unlikely]]
+    return nullptr;
   return allocate_in_class_fast(allocator, heap, size_class_for(requested), requested);
 }
 
 /// malloc: nullptr if memory is out.
 template <class S>
 STAVE_FAST void* allocate(Allocator<S>& allocator, ThreadHeap& heap, std::size_t requested) {
-  if (void* const slot = allocate_fast(allocator, heap, requested)) [[likely]] return slot;
+  if (void* const slot = allocate_fast(allocator, heap, requested)) [[likely]]
+    return slot;
   return allocator.allocate_slow(heap, requested);
 }
 
@@ -79,33 +85,33 @@ struct SlotPlace {
   [[nodiscard]] STAVE_FAST std::uint64_t bit() const { return std::uint64_t{1} << (index & 63); }
 };
 
-/// The choke point: the only way from a program's pointer to a slot. Dies unless `pointer` is the start of a slot in a chunk
-/// of ours. Reads nothing of the chunk: its header is not verified yet. pre: entry is the pointer's and is_chunk().
+/// The choke point: the only way from a program's pointer to a slot. Dies unless `pointer` is the start of a slot in a
+/// chunk of ours. Reads nothing of the chunk: its header is not verified yet. pre: entry is the pointer's and
+/// is_chunk().
 template <class S>
 STAVE_FAST SlotPlace resolve(Allocator<S>& allocator, const void* pointer, RegistryEntry entry, Fault freed_fault) {
   const std::uintptr_t address = address_of(pointer);
   const ClassShape& shape = allocator.constants.shapes[entry.size_class()];
   Chunk* const chunk = header_at(address, entry);
   const std::uintptr_t offset = address - align_down(address_of(chunk), kUnit) - shape.slots_offset;
-  if (offset >= shape.slots_bytes) [[unlikely]] allocator.die_of_slot(pointer, freed_fault);
+  if (offset >= shape.slots_bytes) [[unlikely]]
+    allocator.die_of_slot(pointer, freed_fault);
   const SlotIndex slot = slot_index(shape, static_cast<std::uint32_t>(offset));
-  if (!slot.exact) [[unlikely]] allocator.die_of_slot(pointer, freed_fault);
+  if (!slot.exact) [[unlikely]]
+    allocator.die_of_slot(pointer, freed_fault);
   return {chunk, slot.index};
 }
 
 /// Every read of a header begins here.
 template <class S>
 STAVE_FAST void check_seal(Allocator<S>& allocator, const Chunk* chunk, RegistryEntry entry, const void* pointer) {
-  const bool intact = chunk->seal == seal_of(allocator.constants.keys.header, chunk, entry.size_class(), chunk->owner) &&
-                      chunk->size_class == entry.size_class() && chunk->colour == entry.colour();
-  if (!intact) [[unlikely]] {
+  if (!header_holds(allocator.constants.keys.header, chunk, entry)) [[unlikely]] {
     allocator.die_in_chunk(Fault::corrupt_header, "the seal of a chunk's header does not verify", chunk, pointer);
   }
 }
 
-/// The other border, for a slot of an open word: it comes back on its owner's own thread. From now on it is held; the next
-/// refill of its word decides whether it may be chosen again.
-/// pre: heap is busy.
+/// The other border, for a slot of an open word: it comes back on its owner's own thread. From now on it is held; the
+/// next refill of its word decides whether it may be chosen again. pre: heap is busy.
 template <class S>
 STAVE_FAST void take_back(Allocator<S>& allocator, Cursor& cursor, const SlotPlace& slot, void* pointer) {
   SlotLine* const line = cursor.line;
@@ -115,7 +121,8 @@ STAVE_FAST void take_back(Allocator<S>& allocator, Cursor& cursor, const SlotPla
   if ((live & bit) == 0 || (line->marked.load(std::memory_order_relaxed) & bit) != 0) [[unlikely]] {
     allocator.die_of_slot(pointer, Fault::double_free);
   }
-  if (!cursor.holds(live, held)) [[unlikely]] allocator.die_at_hand_out(cursor);
+  if (!cursor.holds(live, held)) [[unlikely]]
+    allocator.die_at_hand_out(cursor);
   sanitizer::mark_free(pointer, cursor.slot_size);
   line->live.store(live ^ bit, std::memory_order_relaxed);
   keep_order();
@@ -130,7 +137,8 @@ STAVE_FAST void take_back(Allocator<S>& allocator, Cursor& cursor, const SlotPla
 template <class S>
 STAVE_FAST void deallocate(Allocator<S>& allocator, ThreadHeap& heap, void* pointer) {
   const RegistryEntry entry = allocator.arena.registry.find(address_of(pointer));
-  if (!entry.is_chunk()) [[unlikely]] return allocator.deallocate_slow(pointer, entry);  // nullptr, large, or a fault
+  if (!entry.is_chunk()) [[unlikely]]
+    return allocator.deallocate_slow(pointer, entry);  // nullptr, large, or a fault
   const SlotPlace slot = resolve(allocator, pointer, entry, Fault::double_free);
   Cursor& cursor = heap.cursors[entry.size_class()];
   if (slot.line() != cursor.line || heap.is_busy()) return allocator.deallocate_elsewhere(heap, pointer, entry);

@@ -75,14 +75,14 @@ template <class S>
 void Allocator<S>::die_at_hand_out(const Cursor& cursor) {
   const bool holds = cursor.holds(cursor.line->live.load(std::memory_order_relaxed), cursor.line->held);
   die_in_chunk(Fault::corrupt_bitmap,
-               holds ? "a slot that was about to be handed out is in use" : "a bitmap is not as its owner left it", nullptr,
-               cursor.line);
+               holds ? "a slot that was about to be handed out is in use" : "a bitmap is not as its owner left it",
+               nullptr, cursor.line);
 }
 
-#define STAVE_FAULTS(S)                                                                          \
-  template void Allocator<S>::die_at(Fault, const char*, const void*);                           \
-  template void Allocator<S>::die_in_chunk(Fault, const char*, const Chunk*, const void*);             \
-  template void Allocator<S>::die_of_slot(const void*, Fault);                                   \
+#define STAVE_FAULTS(S)                                                                    \
+  template void Allocator<S>::die_at(Fault, const char*, const void*);                     \
+  template void Allocator<S>::die_in_chunk(Fault, const char*, const Chunk*, const void*); \
+  template void Allocator<S>::die_of_slot(const void*, Fault);                             \
   template void Allocator<S>::die_at_hand_out(const Cursor&);
 STAVE_INSTANTIATE(STAVE_FAULTS);
 

@@ -2,11 +2,12 @@
 //
 // What the child of a fork finds, and how it is made whole.
 //
-// The child has one thread. Its own heap is whole, but for frees by threads that are gone. The heap of any other thread was
-// snapped anywhere in its program order, since owners take no lock: lists and counts may be torn, one word may be half
-// changed. Bitmaps, seals and the registry (which changes under the arena's lock only, and fork holds that) tell what is
-// true. Such a heap is swept once, under the arena's lock, before anybody in the child uses it: a thread that adopts it or
-// frees into it. That nobody in the child has begun a free there before is what tells a lost freer's mark from a new one.
+// The child has one thread. Its own heap is whole, but for frees by threads that are gone. The heap of any other thread
+// was snapped anywhere in its program order, since owners take no lock: lists and counts may be torn, one word may be
+// half changed. Bitmaps, seals and the registry (which changes under the arena's lock only, and fork holds that) tell
+// what is true. Such a heap is swept once, under the arena's lock, before anybody in the child uses it: a thread that
+// adopts it or frees into it. That nobody in the child has begun a free there before is what tells a lost freer's mark
+// from a new one.
 #include <bit>
 
 #include "heap/allocator.hpp"
@@ -16,10 +17,10 @@ namespace stave {
 
 /// Finishes what was half done in one word. \return how many slots are live in it now.
 ///
-/// Half-done states, in the order in which the owner writes (keep_order): hand-out, always in an open word: live set, the copy
-/// behind. Local free: live clear, then held set, guard or copies behind. Leaving the hold: the
-/// bits that the heap's `leaving` names are clear in held, guard behind. Collecting the bits of `done`: live clear,
-/// held set, guard behind; then done clear, marked set. A freer: marked without done; done without a signal.
+/// Half-done states, in the order in which the owner writes (keep_order): hand-out, always in an open word: live set,
+/// the copy behind. Local free: live clear, then held set, guard or copies behind. Leaving the hold: the bits that the
+/// heap's `leaving` names are clear in held, guard behind. Collecting the bits of `done`: live clear, held set, guard
+/// behind; then done clear, marked set. A freer: marked without done; done without a signal.
 template <class S>
 std::uint32_t Allocator<S>::repair_word(const ThreadHeap& heap, SizeClass cls, Chunk* chunk, SlotLine* line) {
   const Key& key = constants.keys.bitmap;
@@ -63,9 +64,10 @@ void Allocator<S>::sweep_torn_heap(ThreadHeap& heap) {
   heap.nested.store(nullptr, std::memory_order_relaxed);  // in the table by itself
   arena.for_each_chunk([&](Chunk* chunk) {
     if (chunk->owner != &heap) return;
-    const SizeClass cls = arena.registry.find(address_of(chunk)).size_class();
+    const RegistryEntry entry = arena.registry.find(address_of(chunk));
+    const SizeClass cls = entry.size_class();
     const ClassShape& shape = constants.shapes[cls];
-    if (chunk->seal != seal_of(constants.keys.header, chunk, cls, &heap)) {
+    if (!header_holds(constants.keys.header, chunk, entry)) {
       die_in_chunk(Fault::corrupt_header, "the seal of a chunk's header does not verify", chunk, chunk);
     }
     std::uint32_t live = 0;
@@ -106,8 +108,8 @@ void Allocator<S>::fork_child(ThreadHeap* survivor) {
   for (ThreadHeap* heap = survivor; heap != nullptr; heap = heap->nested.load(std::memory_order_relaxed)) {
     heap->generation.store(now, std::memory_order_relaxed);
     heap->random.start(random.take_seed(), heap->index, constants.options.slot_randomize != 0);
-    // fork in a signal handler amid malloc: the interrupted call goes on in the child, on words it has already read. What
-    // lost freers left behind then stays live.
+    // fork in a signal handler amid malloc: the interrupted call goes on in the child, on words it has already read.
+    // What lost freers left behind then stays live.
     if (!repair || heap->is_busy()) continue;
     heap->enter();
     heap->inbox.store(nullptr, std::memory_order_relaxed);
@@ -135,9 +137,9 @@ void Allocator<S>::fork_child(ThreadHeap* survivor) {
   }
 }
 
-#define STAVE_FORK(S)                                        \
-  template void Allocator<S>::sweep_torn_heap(ThreadHeap&);  \
-  template void Allocator<S>::sweep_if_torn(ThreadHeap&);    \
+#define STAVE_FORK(S)                                       \
+  template void Allocator<S>::sweep_torn_heap(ThreadHeap&); \
+  template void Allocator<S>::sweep_if_torn(ThreadHeap&);   \
   template void Allocator<S>::fork_child(ThreadHeap*);
 STAVE_INSTANTIATE(STAVE_FORK);
 

@@ -8,7 +8,8 @@ namespace stave {
 
 template <class S>
 ThreadHeap* Allocator<S>::make_heap() {
-  auto* const heap = static_cast<ThreadHeap*>(arena.metadata(align_up(sizeof(ThreadHeap), constants.page)));  // zeroed: an empty heap
+  auto* const heap =
+      static_cast<ThreadHeap*>(arena.metadata(align_up(sizeof(ThreadHeap), constants.page)));  // zeroed: an empty heap
   if (heap == nullptr) return nullptr;
   heap->index = heap_count++;
   heap->random.start(random.take_seed(), heap->index, constants.options.slot_randomize != 0);

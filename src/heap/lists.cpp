@@ -22,7 +22,7 @@ void Allocator<S>::check_neighbour(ThreadHeap& heap, Chunk* chunk, Chunk* neighb
   const bool ours = entry.is_chunk() && entry.size_class() == chunk->size_class &&
                     header_at(align_down(address_of(neighbour), kUnit), entry) == neighbour &&
                     neighbour->owner == &heap && neighbour->place == chunk->place &&
-                    neighbour->seal == seal_of(constants.keys.header, neighbour, entry.size_class(), &heap);
+                    header_holds(constants.keys.header, neighbour, entry);
   if (!ours) [[unlikely]] {
     die_in_chunk(Fault::corrupt_list, "a chunk list leads to what is not a chunk of it", chunk, neighbour);
   }
@@ -118,12 +118,12 @@ void Allocator<S>::chunk_gained(ThreadHeap& heap, Chunk* chunk) {
   place(heap, chunk);
 }
 
-#define STAVE_LISTS(S)                                              \
-  template void Allocator<S>::push(ThreadHeap&, Chunk**, Chunk*, bool); \
-  template void Allocator<S>::unlink(ThreadHeap&, Chunk*);          \
-  template void Allocator<S>::place(ThreadHeap&, Chunk*);           \
-  template void Allocator<S>::file_chunk(ThreadHeap&, Chunk*);      \
-  template void Allocator<S>::release_chunk(Chunk*);                \
+#define STAVE_LISTS(S)                                                      \
+  template void Allocator<S>::push(ThreadHeap&, Chunk**, Chunk*, bool);     \
+  template void Allocator<S>::unlink(ThreadHeap&, Chunk*);                  \
+  template void Allocator<S>::place(ThreadHeap&, Chunk*);                   \
+  template void Allocator<S>::file_chunk(ThreadHeap&, Chunk*);              \
+  template void Allocator<S>::release_chunk(Chunk*);                        \
   template void Allocator<S>::check_neighbour(ThreadHeap&, Chunk*, Chunk*); \
   template void Allocator<S>::chunk_gained(ThreadHeap&, Chunk*);
 STAVE_INSTANTIATE(STAVE_LISTS);

@@ -45,7 +45,13 @@ const char* option_string() {
 void complain(void*, const char* kind, const char* text, std::size_t length, const char* valid) {
   char storage[1024];
   TextBuffer out(storage, sizeof storage);
-  out.text("stave: STAVE_OPTIONS: ").text(kind).text(" '").text(text, length).text("' (valid: ").text(valid).text(")\n");
+  out.text("stave: STAVE_OPTIONS: ")
+      .text(kind)
+      .text(" '")
+      .text(text, length)
+      .text("' (valid: ")
+      .text(valid)
+      .text(")\n");
   kernel::write_all(2, out.data(), out.size());
 }
 
@@ -55,7 +61,8 @@ Seed fresh_seed(const Options& options) {
   if (options.profile == Profile::fuzz && options.seed != 0) return seed_from_number(options.seed);
   unsigned char entropy[32];
   if (!read_entropy(entropy, sizeof entropy)) {
-    report_and_abort({.fault = Fault::no_entropy, .rule = "neither getrandom nor the kernel's start-up bytes are to be had"});
+    report_and_abort(
+        {.fault = Fault::no_entropy, .rule = "neither getrandom nor the kernel's start-up bytes are to be had"});
   }
   return seed_from_entropy(entropy);
 }
@@ -98,8 +105,8 @@ void thread_ends(void* heap) {
   g_process.orphan_heap(*static_cast<ThreadHeap*>(heap));
 }
 
-// fork: the child must find what the arena's lock guards whole. Signals stay blocked in between, so that no handler of this
-// thread runs while it holds the lock.
+// fork: the child must find what the arena's lock guards whole. Signals stay blocked in between, so that no handler of
+// this thread runs while it holds the lock.
 std::uint64_t g_mask_before_fork;
 
 void before_fork() {
@@ -152,11 +159,16 @@ void print_statistics() {
   const struct {
     const char* name;
     std::uint64_t value;
-  } rows[] = {{"calls_served", stats.calls_served},         {"live_allocations", stats.live_allocations},
-              {"live_bytes", stats.live_bytes},             {"held_slots", stats.held_slots},
-              {"chunks", stats.chunks},                     {"vacant_chunks", stats.vacant_chunks},
-              {"large_blocks", stats.large_blocks},         {"heaps", stats.heaps},
-              {"mapped_bytes", stats.mapped_bytes},         {"guards_installed", stats.guards_installed},
+  } rows[] = {{"calls_served", stats.calls_served},
+              {"live_allocations", stats.live_allocations},
+              {"live_bytes", stats.live_bytes},
+              {"held_slots", stats.held_slots},
+              {"chunks", stats.chunks},
+              {"vacant_chunks", stats.vacant_chunks},
+              {"large_blocks", stats.large_blocks},
+              {"heaps", stats.heaps},
+              {"mapped_bytes", stats.mapped_bytes},
+              {"guards_installed", stats.guards_installed},
               {"guards_skipped", stats.guards_skipped}};
   char storage[1024];
   TextBuffer out(storage, sizeof storage);

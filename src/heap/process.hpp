@@ -17,8 +17,8 @@ extern Allocator<ProcessStorage> g_process;
 
 STAVE_FAST ThreadHeap& thread_heap() { return *t_heap; }
 
-/// The heap to use when the thread's own is busy: starts the process, gives the thread its heap, or finds one for a call
-/// that interrupted another. nullptr if memory is out.
+/// The heap to use when the thread's own is busy: starts the process, gives the thread its heap, or finds one for a
+/// call that interrupted another. nullptr if memory is out.
 [[nodiscard]] ThreadHeap* process_heap_slow();
 /// The call that process_heap_slow served is over.
 void process_heap_done(ThreadHeap* heap);

@@ -10,8 +10,8 @@
 
 namespace stave {
 
-/// The slots that stay behind are chosen at random among the held ones: a slot leaves the hold after a number of refills that
-/// nobody can predict, and never before its word's candidates were used up.
+/// The slots that stay behind are chosen at random among the held ones: a slot leaves the hold after a number of
+/// refills that nobody can predict, and never before its word's candidates were used up.
 template <class S>
 void Allocator<S>::leave_hold(ThreadHeap& heap, Chunk* chunk, SlotLine& line, std::uint64_t leaves) {
   const std::uint64_t live = line.live.load(std::memory_order_relaxed);
@@ -107,8 +107,9 @@ bool Allocator<S>::refill(ThreadHeap& heap, SizeClass cls) {
   };
   for (;;) {
     if (Chunk* const chunk = chunks.current; chunk != nullptr) {
-      const std::uint64_t seal = seal_of(constants.keys.header, chunk, cls, &heap);
-      if (chunk->seal != seal) {
+      const RegistryEntry entry = arena.registry.find(address_of(chunk));
+      if (!entry.is_chunk() || entry.size_class() != cls || chunk->owner != &heap ||
+          !header_holds(constants.keys.header, chunk, entry)) {
         die_in_chunk(Fault::corrupt_header, "the seal of a chunk's header does not verify", chunk, chunk);
       }
       if (take_line(heap, chunk, few)) return true;
@@ -225,7 +226,8 @@ template <class S>
 void Allocator<S>::deallocate_elsewhere(ThreadHeap& heap, void* pointer, RegistryEntry entry) {
   const SlotPlace slot = resolve(*this, pointer, entry, Fault::double_free);
   check_seal(*this, slot.chunk, entry, pointer);
-  if (slot.chunk->owner != &heap || heap.is_busy()) [[unlikely]] return remote_free(slot.chunk, slot.index, pointer);
+  if (slot.chunk->owner != &heap || heap.is_busy()) [[unlikely]]
+    return remote_free(slot.chunk, slot.index, pointer);
   heap.enter();
   SlotLine* const line = slot.line();
   const std::uint64_t bit = slot.bit();
@@ -277,13 +279,13 @@ bool Allocator<S>::give_back_empty(ThreadHeap& heap) {
   return any;
 }
 
-#define STAVE_REFILL(S)                                                                  \
-  template bool Allocator<S>::refill(ThreadHeap&, SizeClass);                            \
-  template void* Allocator<S>::allocate_slow(ThreadHeap&, std::size_t);                  \
-  template void* Allocator<S>::allocate_in_class(ThreadHeap&, SizeClass, std::size_t);   \
-  template void* Allocator<S>::allocate_large(ThreadHeap&, std::size_t, std::size_t);    \
-  template void Allocator<S>::close_cursor(ThreadHeap&, SizeClass);                      \
-  template void Allocator<S>::deallocate_elsewhere(ThreadHeap&, void*, RegistryEntry);   \
+#define STAVE_REFILL(S)                                                                \
+  template bool Allocator<S>::refill(ThreadHeap&, SizeClass);                          \
+  template void* Allocator<S>::allocate_slow(ThreadHeap&, std::size_t);                \
+  template void* Allocator<S>::allocate_in_class(ThreadHeap&, SizeClass, std::size_t); \
+  template void* Allocator<S>::allocate_large(ThreadHeap&, std::size_t, std::size_t);  \
+  template void Allocator<S>::close_cursor(ThreadHeap&, SizeClass);                    \
+  template void Allocator<S>::deallocate_elsewhere(ThreadHeap&, void*, RegistryEntry); \
   template bool Allocator<S>::give_back_empty(ThreadHeap&);
 STAVE_INSTANTIATE(STAVE_REFILL);
 

@@ -67,13 +67,15 @@ void Allocator<S>::remote_free(Chunk* chunk, std::uint32_t index, void* pointer)
   if ((line->live.load(std::memory_order_acquire) & bit) == 0) [[unlikely]] {
     die_of_slot(pointer, Fault::double_free);
   }
-  // For a fork's child, which repairs only chunks and processes where marks can be. Ordered before the mark by its release.
+  // For a fork's child, which repairs only chunks and processes where marks can be. Ordered before the mark by its
+  // release.
   if (chunk->visited.load(std::memory_order_relaxed) == 0) [[unlikely]] {
     remote_seen.store(true, std::memory_order_relaxed);
     chunk->visited.store(1, std::memory_order_relaxed);
   }
   yield("remote-free-before-mark");
-  if (!mark_remote(line, bit)) [[unlikely]] die_of_slot(pointer, Fault::double_free);
+  if (!mark_remote(line, bit)) [[unlikely]]
+    die_of_slot(pointer, Fault::double_free);
   sanitizer::mark_free(pointer, constants.shapes[chunk->size_class].slot_size);
   yield("remote-free-before-done");
 #if defined(STAVE_MUTANT_forget_remote_free)
@@ -117,7 +119,7 @@ void Allocator<S>::drain_inbox(ThreadHeap& heap) {
   for (Chunk* chunk = heap.inbox.exchange(nullptr, std::memory_order_acquire); chunk != nullptr;) {
     const RegistryEntry entry = arena.registry.find(address_of(chunk));
     if (!entry.is_chunk() || header_at(address_of(chunk), entry) != chunk || chunk->owner != &heap ||
-        chunk->seal != seal_of(constants.keys.header, chunk, entry.size_class(), &heap)) [[unlikely]] {
+        !header_holds(constants.keys.header, chunk, entry)) [[unlikely]] {
       die_in_chunk(Fault::corrupt_list, "an inbox leads to what is not a chunk of its heap", nullptr, chunk);
     }
     // Read before `pending` is taken: from then on the next freer may push the chunk again.
@@ -135,10 +137,10 @@ void Allocator<S>::drain_inbox(ThreadHeap& heap) {
   }
 }
 
-#define STAVE_REMOTE_FREE(S)                                                          \
-  template void Allocator<S>::remote_free(Chunk*, std::uint32_t, void*);                     \
-  template void Allocator<S>::collect_word(ThreadHeap&, Chunk*, std::uint32_t);       \
-  template void Allocator<S>::drain_inbox(ThreadHeap&);                               \
+#define STAVE_REMOTE_FREE(S)                                                    \
+  template void Allocator<S>::remote_free(Chunk*, std::uint32_t, void*);        \
+  template void Allocator<S>::collect_word(ThreadHeap&, Chunk*, std::uint32_t); \
+  template void Allocator<S>::drain_inbox(ThreadHeap&);                         \
   template void Allocator<S>::signal_owner(ThreadHeap&, Chunk*);
 STAVE_INSTANTIATE(STAVE_REMOTE_FREE);
 

@@ -38,7 +38,8 @@ std::size_t Allocator<S>::usable_size(const void* pointer, Fault freed_fault) {
     const SlotPlace slot = resolve(*this, pointer, entry, freed_fault);
     check_seal(*this, slot.chunk, entry, pointer);
     const std::uint64_t live = slot.line()->live.load(std::memory_order_acquire);
-    if ((live & ~slot.line()->marked.load(std::memory_order_acquire) & slot.bit()) == 0) die_of_slot(pointer, freed_fault);
+    if ((live & ~slot.line()->marked.load(std::memory_order_acquire) & slot.bit()) == 0)
+      die_of_slot(pointer, freed_fault);
     return kSlotSizes[entry.size_class()];
   }
   if (entry.kind() == UnitKind::large) {
@@ -60,8 +61,7 @@ bool Allocator<S>::bounds_of(const void* address, void** start, std::size_t* siz
     if (offset >= shape.slots_bytes) return false;
     const std::uint32_t index = slot_index(shape, static_cast<std::uint32_t>(offset)).index;
     const SlotLine& line = chunk->lines()[index / 64];
-    const std::uint64_t live =
-        line.live.load(std::memory_order_acquire) & ~line.marked.load(std::memory_order_acquire);
+    const std::uint64_t live = line.live.load(std::memory_order_acquire) & ~line.marked.load(std::memory_order_acquire);
     if ((live >> (index & 63) & 1) == 0) return false;
     *start = chunk->start() + shape.slots_offset + index * std::size_t{shape.slot_size};
     *size = shape.slot_size;
@@ -132,11 +132,11 @@ void* Allocator<S>::allocate_aligned(ThreadHeap& heap, std::size_t alignment, st
   return allocate_large(heap, size, alignment);
 }
 
-#define STAVE_SIZES(S)                                                               \
-  template void Allocator<S>::deallocate_slow(void*, RegistryEntry);                 \
-  template std::size_t Allocator<S>::usable_size(const void*, Fault);                \
-  template bool Allocator<S>::bounds_of(const void*, void**, std::size_t*);           \
-  template void* Allocator<S>::reallocate(ThreadHeap&, void*, std::size_t);          \
+#define STAVE_SIZES(S)                                                                 \
+  template void Allocator<S>::deallocate_slow(void*, RegistryEntry);                   \
+  template std::size_t Allocator<S>::usable_size(const void*, Fault);                  \
+  template bool Allocator<S>::bounds_of(const void*, void**, std::size_t*);            \
+  template void* Allocator<S>::reallocate(ThreadHeap&, void*, std::size_t);            \
   template void* Allocator<S>::allocate_zeroed(ThreadHeap&, std::size_t, std::size_t); \
   template void* Allocator<S>::allocate_aligned(ThreadHeap&, std::size_t, std::size_t);
 STAVE_INSTANTIATE(STAVE_SIZES);

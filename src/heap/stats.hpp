@@ -8,17 +8,17 @@ namespace stave {
 
 /// Counts of a whole allocator at one moment. Exact while no other thread is inside it.
 struct Stats {
-  std::uint64_t live_allocations = 0;     ///< slots and large blocks that the program holds
-  std::uint64_t live_bytes = 0;           ///< their usable sizes added up
-  std::uint64_t held_slots = 0;           ///< freed and waiting in a hold ring
-  std::uint64_t chunks = 0;               ///< chunks owned by a thread heap
-  std::uint64_t vacant_chunks = 0;        ///< empty chunks whose memory was given back
-  std::uint64_t large_blocks = 0;         ///< live large blocks
-  std::uint64_t heaps = 0;                ///< thread heaps ever made
-  std::uint64_t mapped_bytes = 0;         ///< address space in use by spans, large blocks and metadata
-  std::uint64_t guards_installed = 0;     ///< guard pages laid, at present
-  std::uint64_t guards_skipped = 0;       ///< guard pages that the budget or the kernel refused, since start
-  std::uint64_t calls_served = 0;         ///< allocations handed out since start
+  std::uint64_t live_allocations = 0;  ///< slots and large blocks that the program holds
+  std::uint64_t live_bytes = 0;        ///< their usable sizes added up
+  std::uint64_t held_slots = 0;        ///< freed and waiting in a hold ring
+  std::uint64_t chunks = 0;            ///< chunks owned by a thread heap
+  std::uint64_t vacant_chunks = 0;     ///< empty chunks whose memory was given back
+  std::uint64_t large_blocks = 0;      ///< live large blocks
+  std::uint64_t heaps = 0;             ///< thread heaps ever made
+  std::uint64_t mapped_bytes = 0;      ///< address space in use by spans, large blocks and metadata
+  std::uint64_t guards_installed = 0;  ///< guard pages laid, at present
+  std::uint64_t guards_skipped = 0;    ///< guard pages that the budget or the kernel refused, since start
+  std::uint64_t calls_served = 0;      ///< allocations handed out since start
 };
 
 }  // namespace stave

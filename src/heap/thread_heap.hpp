@@ -12,9 +12,9 @@
 
 namespace stave {
 
-/// The word from which a class is served now. It is *open*: instead of its guard word, which would have to be verified and
-/// computed anew at each call, copies of live and held stand here. They must equal the word's own at each call; what
-/// closes the cursor writes the guard word again.
+/// The word from which a class is served now. It is *open*: instead of its guard word, which would have to be verified
+/// and computed anew at each call, copies of live and held stand here. They must equal the word's own at each call;
+/// what closes the cursor writes the guard word again.
 struct alignas(64) Cursor {
   std::uint64_t candidates;  ///< bits of slots that may be handed out; 0: refill first
   SlotLine* line;            ///< the open word, or nullptr; written last when it opens
@@ -39,8 +39,8 @@ struct ClassChunks {
   std::uint32_t empty;  ///< chunks in `usable` that have nothing live
 };
 
-/// A thread heap. Immortal, and recycled whole: when its thread ends it becomes an orphan, and a new thread takes it over
-/// with all its chunks.
+/// A thread heap. Immortal, and recycled whole: when its thread ends it becomes an orphan, and a new thread takes it
+/// over with all its chunks.
 ///
 /// Only its owner touches it, without any lock; `busy` tells a signal handler that interrupts the owner to keep off.
 /// Others write `inbox` alone, and after fork the surviving thread repairs the heaps of the lost ones (fork.cpp).
@@ -65,8 +65,8 @@ struct alignas(64) ThreadHeap {
   /// The allocator's generation (its count of forks) in which the heap was last known to be whole. Read by others at
   /// every remote free, written after a fork only: a line of its own.
   alignas(64) std::atomic<std::uint32_t> generation{};
-  bool orphan{};             ///< nobody owns it; under the arena's lock
-  ThreadHeap* next{};        ///< all heaps of the allocator
+  bool orphan{};       ///< nobody owns it; under the arena's lock
+  ThreadHeap* next{};  ///< all heaps of the allocator
   ThreadHeap* next_orphan{};
   std::atomic<ThreadHeap*> nested{};  ///< serves the same thread while this one is busy
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
-// verify() runs the numbered invariants that the headers state; the numbers here are theirs. Read-only, and for a moment at
-// which nobody else is inside.
+// verify() runs the numbered invariants that the headers state; the numbers here are theirs. Read-only, and for a
+// moment at which nobody else is inside.
 #include <bit>
 
 #include "heap/allocator.hpp"
@@ -37,14 +37,12 @@ VerifyResult Allocator<S>::verify() const {
     const RegistryEntry entry = arena.registry.find(address_of(chunk));
     const SizeClass cls = entry.size_class();
     const ClassShape& shape = constants.shapes[cls];
-    if (!findings.expect(chunk->seal == seal_of(constants.keys.header, chunk, cls, chunk->owner) &&
-                             chunk->size_class == cls && chunk->colour == entry.colour(),
-                         "C1 the seal of a chunk's header verifies", chunk)) {
+    if (!findings.expect(header_holds(constants.keys.header, chunk, entry), "C1 the seal of a chunk's header verifies",
+                         chunk)) {
       return;
     }
     for (std::uint32_t unit = 0; unit != std::uint32_t{1} << shape.units_log2; ++unit) {
-      const RegistryEntry expected =
-          RegistryEntry::of_chunk(UnitKind::chunk, cls, entry.colour(), unit, entry.guard());
+      const RegistryEntry expected = RegistryEntry::of_chunk(UnitKind::chunk, cls, entry.colour(), unit, entry.guard());
       findings.expect(arena.registry.find(address_of(chunk->start()) + unit * kUnit).bits == expected.bits,
                       "R1 every unit of a chunk is registered as its", chunk);
     }
@@ -53,7 +51,8 @@ VerifyResult Allocator<S>::verify() const {
     const Cursor& cursor = heap->cursors[cls];
     std::uint64_t used = 0;
     const std::uint64_t pending = chunk->pending.load(std::memory_order_relaxed);
-    const bool repaired = heap->generation.load(std::memory_order_relaxed) == generation.load(std::memory_order_relaxed);
+    const bool repaired =
+        heap->generation.load(std::memory_order_relaxed) == generation.load(std::memory_order_relaxed);
     if (!repaired) return;  // torn by a fork, and not used since
     for (std::uint32_t i = 0; i != shape.line_count(); ++i) {
       const SlotLine& line = chunk->lines()[i];
@@ -63,7 +62,8 @@ VerifyResult Allocator<S>::verify() const {
       const std::uint64_t cached = cursor.line == &line ? cursor.candidates : 0;
       findings.expect(word_holds(*heap, cls, &line, live, line.held), "L1 the guard word of a bitmap verifies", &line);
       findings.expect((live & line.held) == 0, "L2 no slot is live and held", &line);
-      findings.expect((done & ~marked) == 0 && (marked & ~live) == 0, "L3 done is within marked, marked within live", &line);
+      findings.expect((done & ~marked) == 0 && (marked & ~live) == 0, "L3 done is within marked, marked within live",
+                      &line);
       const std::uint64_t opened = i * 64 >= chunk->opened ? 0 : low_bits(chunk->opened - i * 64);
       findings.expect(((live | line.held | cached) & ~opened) == 0, "L4 no bit lies beyond the opened slots", &line);
       findings.expect((pending >> i & 1) == 0 || done != 0, "C4 a pending word has done bits", &line);
@@ -147,8 +147,8 @@ Stats Allocator<S>::stats() const {
   return stats;
 }
 
-#define STAVE_VERIFY(S)                                \
-  template VerifyResult Allocator<S>::verify() const;  \
+#define STAVE_VERIFY(S)                               \
+  template VerifyResult Allocator<S>::verify() const; \
   template Stats Allocator<S>::stats() const;
 STAVE_INSTANTIATE(STAVE_VERIFY);
 

@@ -18,7 +18,8 @@ bool read_entropy(void* buffer, std::size_t bytes) {
   } while (got == -EINTR);
   if (got == static_cast<long>(bytes)) return true;
   // The auxiliary vector hands the address over as an integer.
-  const auto* const at_random = reinterpret_cast<const unsigned char*>(getauxval(AT_RANDOM));  // NOLINT(performance-no-int-to-ptr)
+  const auto* const at_random =
+      reinterpret_cast<const unsigned char*>(getauxval(AT_RANDOM));  // NOLINT(performance-no-int-to-ptr)
   if (at_random == nullptr) return false;
   auto* const out = static_cast<unsigned char*>(buffer);
   for (std::size_t i = 0; i != bytes; ++i) out[i] = at_random[i % 16];

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
-// The one lock of an allocator: it orders the slow paths (arena, large blocks, heap table), never a small malloc or free.
+// The one lock of an allocator: it orders the slow paths (arena, large blocks, heap table), never a small malloc or
+// free.
 #pragma once
 
 #include <atomic>
@@ -26,8 +27,8 @@ class Lock {
  private:
   std::atomic<std::uint32_t> word_{0};  ///< 0 free, 1 held, 2 held and somebody may sleep
   std::atomic<std::uintptr_t> holder_{0};
-  bool forking_ = false;      ///< the holder's
-  unsigned depth_ = 0;        ///< the holder's: acquired again so many times
+  bool forking_ = false;  ///< the holder's
+  unsigned depth_ = 0;    ///< the holder's: acquired again so many times
 };
 
 /// Blocks all signals of the calling thread while it lives. A handler can thus not interrupt a critical section and

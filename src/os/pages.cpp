@@ -138,8 +138,10 @@ void* RegionPages::map(std::size_t bytes, std::uintptr_t hint) {
 bool RegionPages::unmap(void* start, std::size_t bytes) {
   if (fails(kUnmap)) return false;
   sanitizer::mark_mapped(start, bytes);
-  if (!succeeded(kernel_map(address_of(start), align_up(bytes, kUnit), PROT_READ | PROT_WRITE, MAP_FIXED))) return false;
-  set_used(static_cast<std::size_t>(static_cast<char*>(start) - region_) / kUnit, align_up(bytes, kUnit) / kUnit, false);
+  if (!succeeded(kernel_map(address_of(start), align_up(bytes, kUnit), PROT_READ | PROT_WRITE, MAP_FIXED)))
+    return false;
+  set_used(static_cast<std::size_t>(static_cast<char*>(start) - region_) / kUnit, align_up(bytes, kUnit) / kUnit,
+           false);
   return true;
 }
 

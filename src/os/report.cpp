@@ -24,11 +24,11 @@ std::atomic<bool> g_dying{false};
 
 /// One function per fault, so that the frames of a crash tell faults apart even without symbols for arguments. They
 /// must not be folded into one: each names its own id.
-#define STAVE_FAULT(name, id, built, cause)                                     \
+#define STAVE_FAULT(name, id, built, cause)                                          \
   [[noreturn, gnu::noinline]] void stave_died_of_##name(const FaultRecord& record) { \
-    (void)record;                                                               \
-    __asm__ volatile("" : : "r"(fault_id(Fault::name)) : "memory");             \
-    std::abort();                                                               \
+    (void)record;                                                                    \
+    __asm__ volatile("" : : "r"(fault_id(Fault::name)) : "memory");                  \
+    std::abort();                                                                    \
   }
 #include "base/fault.def"
 #undef STAVE_FAULT

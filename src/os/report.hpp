@@ -32,7 +32,8 @@ class TextBuffer {
 /// Writes the report of a fault into `out`: its first line has a fixed order, so that a test can match and a user can
 /// search it.
 ///
-///     stave: double-free: 0x7f3a12c01440 (chunk 0x7f3a12c00000, size class 64, slot 17, state held) pid 4711 /bin/x see SECURITY.md#double-free
+///     stave: double-free: 0x7f3a12c01440 (chunk 0x7f3a12c00000, size class 64, slot 17, state held) pid 4711 /bin/x
+///     see SECURITY.md#double-free
 void format_report(const FaultRecord& record, TextBuffer& out);
 
 /// Reports on descriptor 2, leaves the same text in `stave_last_report`, which a core dump shows, and ends the process

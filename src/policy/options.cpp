@@ -108,7 +108,8 @@ class Parser {
 
  private:
   void complain(const char* kind, Text text, const char* valid) {
-    if (complaints_.complain != nullptr) complaints_.complain(complaints_.context, kind, text.start, text.length, valid);
+    if (complaints_.complain != nullptr)
+      complaints_.complain(complaints_.context, kind, text.start, text.length, valid);
   }
 
   const OptionComplaints& complaints_;
@@ -153,14 +154,14 @@ void describe_options(void (*line)(void* context, const char* text), void* conte
   };
   say("STAVE_OPTIONS=\"name=value:name=value\"", "", "");
   say("protections (light | default | strict | fuzz):", "", "");
-#define STAVE_PROTECTION(what, built, light, standard, strict, fuzz, names)                             \
+#define STAVE_PROTECTION(what, built, light, standard, strict, fuzz, names)                       \
   say("  " what ": " light " | " standard " | " strict " | " fuzz, (built) ? " [" names "]" : "", \
       (built) ? "" : " (not built yet)");
 #include "policy/protections.def"
 #undef STAVE_PROTECTION
   say("options (range; light | default | strict | fuzz):", "", "");
   say("  profile: ", profile_names(), ": the values of all other options");
-#define STAVE_OPTION(name, lowest, highest, light, standard, strict, fuzz, help)                                   \
+#define STAVE_OPTION(name, lowest, highest, light, standard, strict, fuzz, help) \
   say("  " #name " (" #lowest " to " #highest "; " #light " | " #standard " | " #strict " | " #fuzz "): ", help, "");
 #include "policy/options.def"
 #undef STAVE_OPTION

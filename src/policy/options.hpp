@@ -30,8 +30,9 @@ struct OptionComplaints {
   void* context = nullptr;
 };
 
-/// Reads "name=value:name=value". Parts that are not understood are complained about and change nothing. `profile=` counts first, wherever it stands; of
-/// any other option given twice the last counts. nullptr is the empty string. Any bytes are an option string.
+/// Reads "name=value:name=value". Parts that are not understood are complained about and change nothing. `profile=`
+/// counts first, wherever it stands; of any other option given twice the last counts. nullptr is the empty string. Any
+/// bytes are an option string.
 [[nodiscard]] Options parse_options(const char* text, const OptionComplaints& complaints);
 
 /// Names of profiles and options, space-separated: what complaints and help show.

@@ -25,7 +25,8 @@ class Random {
 
   /// Whether take6() may be called. `bits_` holds unused bits below a sentinel 1; that alone left means none.
   [[nodiscard]] STAVE_FAST bool has_bits() {
-    if (bits_ > 1) [[likely]] return true;
+    if (bits_ > 1) [[likely]]
+      return true;
     if (left_ == 0) return false;
     next_bits();
     return true;
