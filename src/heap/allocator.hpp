@@ -60,7 +60,7 @@ struct Allocator {
   [[nodiscard]] bool refill(ThreadHeap& heap, SizeClass cls);
   void close_cursor(ThreadHeap& heap, SizeClass cls);
   /// A free of a slot whose word is not open in this thread: of the owner in another word, or by another thread.
-  STAVE_SLOW void deallocate_elsewhere(ThreadHeap& heap, void* pointer, RegistryEntry entry);
+  STAVE_SLOW void deallocate_elsewhere(ThreadHeap& heap, void* pointer, RegistryEntry entry, std::uint32_t index);
   /// Closes the cursors and gives back every empty chunk. true if a chunk went.
   bool give_back_empty(ThreadHeap& heap);
 

@@ -141,7 +141,9 @@ STAVE_FAST void deallocate(Allocator<S>& allocator, ThreadHeap& heap, void* poin
     return allocator.deallocate_slow(pointer, entry);  // nullptr, large, or a fault
   const SlotPlace slot = resolve(allocator, pointer, entry, Fault::double_free);
   Cursor& cursor = heap.cursors[entry.size_class()];
-  if (slot.line() != cursor.line || heap.is_busy()) return allocator.deallocate_elsewhere(heap, pointer, entry);
+  if (slot.line() != cursor.line || heap.is_busy()) {
+    return allocator.deallocate_elsewhere(heap, pointer, entry, slot.index);
+  }
   if (slot.chunk->owner != &heap || slot.chunk->seal != cursor.seal) [[unlikely]] {
     allocator.die_in_chunk(Fault::corrupt_header, "the seal of a chunk's header does not verify", slot.chunk, pointer);
   }

@@ -34,7 +34,7 @@ std::uint32_t Allocator<S>::repair_word(const ThreadHeap& heap, SizeClass cls, C
   if (cursor.line == line) {
     // An open word: the copies lag behind by one bit, or by those that were being collected.
     const std::uint64_t differ = (live ^ cursor.live) | (held ^ cursor.held);
-    known = std::popcount(differ) <= 1 || (differ & ~collecting) == 0;
+    known = count_bits(differ) <= 1 || (differ & ~collecting) == 0;
   } else {
     known = guard_holds(key, line, live, held) || guard_holds(key, line, live | collecting, held) ||
             guard_holds(key, line, live | collecting, held & ~collecting) ||
@@ -52,7 +52,7 @@ std::uint32_t Allocator<S>::repair_word(const ThreadHeap& heap, SizeClass cls, C
   line->guard = guard_word(key, line, live, line->held);
   line->done.store(0, std::memory_order_relaxed);
   line->marked.store(0, std::memory_order_relaxed);
-  return static_cast<std::uint32_t>(std::popcount(live));
+  return count_bits(live);
 }
 
 template <class S>
@@ -129,7 +129,7 @@ void Allocator<S>::fork_child(ThreadHeap* survivor) {
         write_word(*heap, chunk->size_class, line, live & ~marked, line->held | marked);
         line->done.store(0, std::memory_order_relaxed);
         line->marked.store(0, std::memory_order_relaxed);
-        slots += static_cast<std::uint32_t>(std::popcount(marked));
+        slots += count_bits(marked);
       }
       gained(*heap, chunk, slots);
     });

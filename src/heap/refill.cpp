@@ -32,28 +32,28 @@ template <class S>
 bool Allocator<S>::take_line(ThreadHeap& heap, Chunk* chunk, std::uint32_t few, bool all) {
   if (chunk->available < few) return false;
   const SizeClass cls = chunk->size_class;
-  const int most_held = all ? 0 : constants.holds[cls];
+  const std::uint32_t most_held = all ? 0 : constants.holds[cls];
   const std::uint32_t lines = (chunk->opened + 63) / 64;
-  int best = 0;
+  std::uint32_t best = 0;
   std::uint32_t best_line = 0;
   for (std::uint32_t step = 0, at = chunk->cursor; step != lines; ++step, ++at) {
     if (at >= lines) at = 0;
     const SlotLine& line = chunk->lines()[at];
     const std::uint64_t free = ~line.live.load(std::memory_order_relaxed) & low_bits(chunk->opened - at * 64);
-    const int offers = std::popcount(free) - std::min(std::popcount(free & line.held), most_held);
+    const std::uint32_t offers = count_bits(free) - std::min(count_bits(free & line.held), most_held);
     if (offers <= best) continue;
     best = offers;
     best_line = at;
-    if (best >= static_cast<int>(few)) break;
+    if (best >= few) break;
   }
-  if (best < static_cast<int>(few)) return false;
+  if (best < few) return false;
   SlotLine& line = chunk->lines()[best_line];
   std::uint64_t stays = all ? 0 : line.held;
-  while (std::popcount(stays) > most_held) stays &= heap.random.take64();
+  while (count_bits(stays) > most_held) stays &= heap.random.take64();
   leave_hold(heap, chunk, line, line.held & ~stays);
   const std::uint64_t candidates =
       ~line.live.load(std::memory_order_relaxed) & ~stays & low_bits(chunk->opened - best_line * 64);
-  const auto found = static_cast<std::uint32_t>(std::popcount(candidates));
+  const auto found = count_bits(candidates);
   if (found > chunk->available || found == 0) {
     die_in_chunk(Fault::corrupt_header, "the counts of a chunk are not possible", chunk, &line);
   }
@@ -215,7 +215,7 @@ void Allocator<S>::close_cursor(ThreadHeap& heap, SizeClass cls) {
   if (line == nullptr) return;
   const std::uint64_t live = line->live.load(std::memory_order_relaxed);
   if (!cursor.holds(live, line->held)) die_at_hand_out(cursor);
-  heap.classes[cls].current->available += static_cast<std::uint32_t>(std::popcount(cursor.candidates));
+  heap.classes[cls].current->available += count_bits(cursor.candidates);
   cursor.candidates = 0;
   line->guard = guard_word(constants.keys.bitmap, line, live, line->held);
   keep_order();
@@ -223,8 +223,8 @@ void Allocator<S>::close_cursor(ThreadHeap& heap, SizeClass cls) {
 }
 
 template <class S>
-void Allocator<S>::deallocate_elsewhere(ThreadHeap& heap, void* pointer, RegistryEntry entry) {
-  const SlotPlace slot = resolve(*this, pointer, entry, Fault::double_free);
+void Allocator<S>::deallocate_elsewhere(ThreadHeap& heap, void* pointer, RegistryEntry entry, std::uint32_t index) {
+  const SlotPlace slot{header_at(address_of(pointer), entry), index};
   check_seal(*this, slot.chunk, entry, pointer);
   if (slot.chunk->owner != &heap || heap.is_busy()) [[unlikely]]
     return remote_free(slot.chunk, slot.index, pointer);
@@ -279,13 +279,13 @@ bool Allocator<S>::give_back_empty(ThreadHeap& heap) {
   return any;
 }
 
-#define STAVE_REFILL(S)                                                                \
-  template bool Allocator<S>::refill(ThreadHeap&, SizeClass);                          \
-  template void* Allocator<S>::allocate_slow(ThreadHeap&, std::size_t);                \
-  template void* Allocator<S>::allocate_in_class(ThreadHeap&, SizeClass, std::size_t); \
-  template void* Allocator<S>::allocate_large(ThreadHeap&, std::size_t, std::size_t);  \
-  template void Allocator<S>::close_cursor(ThreadHeap&, SizeClass);                    \
-  template void Allocator<S>::deallocate_elsewhere(ThreadHeap&, void*, RegistryEntry); \
+#define STAVE_REFILL(S)                                                                               \
+  template bool Allocator<S>::refill(ThreadHeap&, SizeClass);                                         \
+  template void* Allocator<S>::allocate_slow(ThreadHeap&, std::size_t);                               \
+  template void* Allocator<S>::allocate_in_class(ThreadHeap&, SizeClass, std::size_t);                \
+  template void* Allocator<S>::allocate_large(ThreadHeap&, std::size_t, std::size_t);                 \
+  template void Allocator<S>::close_cursor(ThreadHeap&, SizeClass);                                   \
+  template void Allocator<S>::deallocate_elsewhere(ThreadHeap&, void*, RegistryEntry, std::uint32_t); \
   template bool Allocator<S>::give_back_empty(ThreadHeap&);
 STAVE_INSTANTIATE(STAVE_REFILL);
 

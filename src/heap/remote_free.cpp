@@ -107,7 +107,7 @@ void Allocator<S>::collect_word(ThreadHeap& heap, Chunk* chunk, std::uint32_t li
     yield("collect-before-unmark");
     line->marked.fetch_and(~done, std::memory_order_acq_rel);
     // This may give the chunk back, if nothing is left of it: `left` is the last word on that.
-    gained(heap, chunk, static_cast<std::uint32_t>(std::popcount(done)));
+    gained(heap, chunk, count_bits(done));
     if (left == 0) return;
   }
 }

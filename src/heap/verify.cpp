@@ -68,7 +68,7 @@ VerifyResult Allocator<S>::verify() const {
       findings.expect(((live | line.held | cached) & ~opened) == 0, "L4 no bit lies beyond the opened slots", &line);
       findings.expect((pending >> i & 1) == 0 || done != 0, "C4 a pending word has done bits", &line);
       findings.expect(((live | line.held | marked | done) & cached) == 0, "H1 candidates are free", &line);
-      used += static_cast<std::uint64_t>(std::popcount(live | cached));
+      used += count_bits(live | cached);
     }
     findings.expect(used + chunk->available == chunk->opened, "C2 the counts of a chunk are true", chunk);
   });
@@ -127,8 +127,8 @@ Stats Allocator<S>::stats() const {
     for (std::size_t i = 0; i != constants.shapes[cls].line_count(); ++i) {
       const SlotLine& line = chunk->lines()[i];
       const std::uint64_t marked = line.marked.load(std::memory_order_relaxed);
-      live += static_cast<std::uint64_t>(std::popcount(line.live.load(std::memory_order_relaxed) & ~marked));
-      stats.held_slots += static_cast<std::uint64_t>(std::popcount(line.held | marked));
+      live += count_bits(line.live.load(std::memory_order_relaxed) & ~marked);
+      stats.held_slots += count_bits(line.held | marked);
     }
     stats.live_allocations += live;
     stats.live_bytes += live * kSlotSizes[cls];
