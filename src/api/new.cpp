@@ -11,11 +11,13 @@
 #include "heap/fast_path.hpp"
 #include "heap/process.hpp"
 
-// std::get_new_handler() and std::__throw_bad_alloc(), by their symbols.
+// std::get_new_handler() and std::__throw_bad_alloc(), by their symbols, and what the one catch block below needs: this
+// file alone is compiled with exceptions. All of it is there whenever a new-handler can be.
 extern "C" {
 [[gnu::weak]] std::new_handler _ZSt15get_new_handlerv();
 [[noreturn, gnu::weak]] void _ZSt17__throw_bad_allocv();
 }
+__asm__(".weak __gxx_personality_v0\n.weak __cxa_begin_catch\n.weak __cxa_end_catch\n.weak _Unwind_Resume");
 
 namespace {
 
@@ -30,7 +32,15 @@ STAVE_COLD void* retry(Try attempt, OnFailure on_failure) {
   for (;;) {
     const std::new_handler handler = &_ZSt15get_new_handlerv != nullptr ? _ZSt15get_new_handlerv() : nullptr;
     if (handler == nullptr) break;
-    handler();  // may throw std::bad_alloc, or not return
+    if (on_failure == OnFailure::throws) {
+      handler();  // may throw std::bad_alloc, or not return
+    } else {
+      try {
+        handler();
+      } catch (...) {  // what operator new(nothrow) says to whatever its handler threw
+        return nullptr;
+      }
+    }
     if (void* const memory = attempt()) return memory;
   }
   if (on_failure == OnFailure::returns_null) return nullptr;
@@ -45,7 +55,7 @@ STAVE_SLOW void* make_slow(std::size_t size, OnFailure on_failure) {
 }
 
 STAVE_FAST void* make(std::size_t size, OnFailure on_failure) {
-  if (void* const memory = stave::allocate_fast(g_process, thread_heap(), size)) [[likely]]
+  if (void* const memory = stave::allocate_fast(thread_heap(), size)) [[likely]]
     return memory;
   return make_slow(size, on_failure);
 }

@@ -46,7 +46,7 @@ struct alignas(64) Chunk {
   // The owner's.
   Chunk* next;
   Chunk* previous;
-  std::uint32_t available;  ///< opened slots that are neither live nor among the cached candidates; held ones count
+  std::uint32_t available;  ///< opened slots that are not live; held ones count, those of the open word do not
   std::uint32_t opened;     ///< slots below this index may be handed out
   std::uint32_t notify_at;  ///< chunk_gained wants to know when `available` reaches this
   std::uint16_t cursor;     ///< the line to look at first

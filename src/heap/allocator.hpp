@@ -50,7 +50,7 @@ struct Allocator {
   [[noreturn]] STAVE_COLD void die_in_chunk(Fault fault, const char* rule, const Chunk* chunk, const void* where);
   /// `pointer` lies in a chunk, but a check of its slot failed: names the fault by the slot's state.
   [[noreturn]] STAVE_COLD void die_of_slot(const void* pointer, Fault freed_fault);
-  /// An open word is not as its heap left it, or a slot that was about to be handed out is in use.
+  /// hand_out refused: an open word is not as its heap left it, or the slot that was picked is in use.
   [[noreturn]] STAVE_COLD void die_at_hand_out(const Cursor& cursor);
 
   // refill.cpp: what lies behind the fast path.
@@ -59,13 +59,11 @@ struct Allocator {
   STAVE_SLOW void* allocate_large(ThreadHeap& heap, std::size_t requested, std::size_t alignment);
   [[nodiscard]] bool refill(ThreadHeap& heap, SizeClass cls);
   void close_cursor(ThreadHeap& heap, SizeClass cls);
-  /// A free of a slot whose word is not open in this thread: of the owner in another word, or by another thread.
-  STAVE_SLOW void deallocate_elsewhere(ThreadHeap& heap, void* pointer, RegistryEntry entry, std::uint32_t index);
   /// Closes the cursors and gives back every empty chunk. true if a chunk went.
   bool give_back_empty(ThreadHeap& heap);
 
   // remote_free.cpp: frees by threads that are not the owner, and their collection by the owner.
-  STAVE_SLOW void remote_free(Chunk* chunk, std::uint32_t index, void* pointer);
+  STAVE_SLOW void remote_free(void* pointer, RegistryEntry entry);
   void drain_inbox(ThreadHeap& heap);
   void collect_word(ThreadHeap& heap, Chunk* chunk, std::uint32_t line_index);
 
@@ -90,7 +88,10 @@ struct Allocator {
   [[nodiscard]] void* allocate_zeroed(ThreadHeap& heap, std::size_t count, std::size_t size);
   /// pre: alignment is a power of two
   [[nodiscard]] void* allocate_aligned(ThreadHeap& heap, std::size_t alignment, std::size_t size);
+  /// free of a pointer that is not in a chunk.
   STAVE_SLOW void deallocate_slow(void* pointer, RegistryEntry entry);
+  /// free of a pointer in a chunk, whatever thread owns it.
+  STAVE_SLOW void deallocate_in_chunk(ThreadHeap& heap, void* pointer, RegistryEntry entry);
   /// The live allocation around any address. false: there is none.
   [[nodiscard]] bool bounds_of(const void* address, void** start, std::size_t* size);
 
@@ -109,6 +110,8 @@ struct Allocator {
   void unlink(ThreadHeap& heap, Chunk* chunk);
 
  private:
+  void put_orphan(ThreadHeap& heap);
+  void link_orphan(ThreadHeap& heap);  ///< under the lock
   void check_neighbour(ThreadHeap& heap, Chunk* chunk, Chunk* neighbour);
   void push(ThreadHeap& heap, Chunk** list, Chunk* chunk, bool front);
   /// Makes a word of the chunk the candidates of its class, if one offers at least `few`. `all`: held ones as well.

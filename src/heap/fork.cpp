@@ -91,11 +91,7 @@ void Allocator<S>::sweep_if_torn(ThreadHeap& heap) {
   const ArenaLocked<S> locked(arena, constants);
   if (heap.generation.load(std::memory_order_relaxed) == generation.load(std::memory_order_relaxed)) return;
   sweep_torn_heap(heap);
-  if (heap.orphan) return;
-  heap.orphan = true;
-  heap.next_orphan = orphans;
-  orphans = &heap;
-  ++orphan_count;
+  if (!heap.orphan) link_orphan(heap);
 }
 
 template <class S>
@@ -129,7 +125,7 @@ void Allocator<S>::fork_child(ThreadHeap* survivor) {
         write_word(*heap, chunk->size_class, line, live & ~marked, line->held | marked);
         line->done.store(0, std::memory_order_relaxed);
         line->marked.store(0, std::memory_order_relaxed);
-        slots += count_bits(marked);
+        if (heap->cursors[chunk->size_class].line != line) slots += count_bits(marked);
       }
       gained(*heap, chunk, slots);
     });

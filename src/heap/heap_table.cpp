@@ -46,8 +46,20 @@ ThreadHeap* Allocator<S>::adopt_heap() {
 template <class S>
 void Allocator<S>::orphan_heap(ThreadHeap& heap) {
   if (ThreadHeap* const nested = heap.nested.exchange(nullptr, std::memory_order_relaxed)) orphan_heap(*nested);
-  (void)give_back_empty(heap);
+  // The next thread will want what this one had. But no more than a few heaps wait with their memory.
+  constexpr std::uint32_t kWaiting = 2;
+  if (orphan_count >= kWaiting) (void)give_back_empty(heap);
+  put_orphan(heap);
+}
+
+template <class S>
+void Allocator<S>::put_orphan(ThreadHeap& heap) {
   const ArenaLocked<S> locked(arena, constants);
+  link_orphan(heap);
+}
+
+template <class S>
+void Allocator<S>::link_orphan(ThreadHeap& heap) {
   heap.orphan = true;
   heap.next_orphan = orphans;
   orphans = &heap;
@@ -92,24 +104,38 @@ bool Allocator<S>::drain_orphan() {
   }
   if (heap == nullptr) return false;
   const bool any = give_back_empty(*heap);
-  const ArenaLocked<S> locked(arena, constants);
-  heap->orphan = true;
-  heap->next_orphan = orphans;
-  orphans = heap;
-  ++orphan_count;
+  put_orphan(*heap);
   return any;
 }
 
 template <class S>
 bool Allocator<S>::trim(ThreadHeap* heap) {
   bool any = heap != nullptr && !heap->is_busy() && give_back_empty(*heap);
-  for (std::uint32_t turn = 0; turn != heap_count && drain_orphan(); ++turn) any = true;
+  ThreadHeap* claimed = nullptr;
+  {
+    const ArenaLocked<S> locked(arena, constants);
+    claimed = orphans;
+    orphans = nullptr;
+    orphan_count = 0;
+    for (ThreadHeap* orphan = claimed; orphan != nullptr; orphan = orphan->next_orphan) {
+      orphan->orphan = false;
+      sweep_torn_heap(*orphan);
+    }
+  }
+  while (claimed != nullptr) {
+    ThreadHeap* const next = claimed->next_orphan;
+    any = give_back_empty(*claimed) || any;
+    put_orphan(*claimed);
+    claimed = next;
+  }
   const ArenaLocked<S> locked(arena, constants);
   return large.flush_held() || any;
 }
 
 #define STAVE_HEAP_TABLE(S)                                    \
   template ThreadHeap* Allocator<S>::adopt_heap();             \
+  template void Allocator<S>::put_orphan(ThreadHeap&);         \
+  template void Allocator<S>::link_orphan(ThreadHeap&);        \
   template void Allocator<S>::orphan_heap(ThreadHeap&);        \
   template ThreadHeap* Allocator<S>::nested_heap(ThreadHeap&); \
   template bool Allocator<S>::drain_orphan();                  \

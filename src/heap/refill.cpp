@@ -54,20 +54,26 @@ bool Allocator<S>::take_line(ThreadHeap& heap, Chunk* chunk, std::uint32_t few, 
   const std::uint64_t candidates =
       ~line.live.load(std::memory_order_relaxed) & ~stays & low_bits(chunk->opened - best_line * 64);
   const auto found = count_bits(candidates);
-  if (found > chunk->available || found == 0) {
+  const std::uint32_t free =
+      count_bits(~line.live.load(std::memory_order_relaxed) & low_bits(chunk->opened - best_line * 64));
+  if (free > chunk->available || found == 0) {
     die_in_chunk(Fault::corrupt_header, "the counts of a chunk are not possible", chunk, &line);
   }
-  chunk->available -= found;
+  chunk->available -= free;
+  heap.served += found;
   chunk->cursor = static_cast<std::uint16_t>(best_line);
   const ClassShape& shape = constants.shapes[cls];
   Cursor& cursor = heap.cursors[cls];
-  cursor.live = line.live.load(std::memory_order_relaxed);
-  cursor.held = line.held;
-  cursor.seal = chunk->seal;
-  cursor.slots = chunk->start() + shape.slots_offset + best_line * 64UL * shape.slot_size;
-  cursor.slot_size = shape.slot_size;
-  cursor.candidates = candidates;
-  keep_order();
+  cursor = {.candidates = candidates,
+            .line = nullptr,
+            .slots = chunk->start() + shape.slots_offset + best_line * 64UL * shape.slot_size,
+            .reciprocal = shape.reciprocal,
+            .live = line.live.load(std::memory_order_relaxed),
+            .held = line.held,
+            .seal = chunk->seal,
+            .slot_size = shape.slot_size,
+            .header_offset = static_cast<std::uint32_t>(address_of(&line) - address_of(chunk))};
+  keep_order();  // a fork's child that finds the word open finds its copies as well
   cursor.line = &line;
   return true;
 }
@@ -181,7 +187,8 @@ void* Allocator<S>::allocate_in_class(ThreadHeap& heap, SizeClass cls, std::size
   void* slot = nullptr;
   if (own->cursors[cls].candidates != 0 || refill(*own, cls)) {
     own->random.fetch_bits();
-    slot = hand_out(*this, *own, own->cursors[cls], requested);
+    slot = hand_out(*own, own->cursors[cls], requested);
+    if (slot == nullptr) die_at_hand_out(own->cursors[cls]);
   }
   own->leave();
   if constexpr (S::kProcess) process_heap_done(own);
@@ -215,38 +222,15 @@ void Allocator<S>::close_cursor(ThreadHeap& heap, SizeClass cls) {
   if (line == nullptr) return;
   const std::uint64_t live = line->live.load(std::memory_order_relaxed);
   if (!cursor.holds(live, line->held)) die_at_hand_out(cursor);
-  heap.classes[cls].current->available += count_bits(cursor.candidates);
-  cursor.candidates = 0;
+  Chunk* const chunk = heap.classes[cls].current;
+  const auto first = static_cast<std::uint32_t>(line - chunk->lines()) * 64;
+  chunk->available += count_bits(~live & low_bits(chunk->opened - first));
+  heap.served -= count_bits(cursor.candidates);
   line->guard = guard_word(constants.keys.bitmap, line, live, line->held);
   keep_order();
   cursor.line = nullptr;
-}
-
-template <class S>
-void Allocator<S>::deallocate_elsewhere(ThreadHeap& heap, void* pointer, RegistryEntry entry, std::uint32_t index) {
-  const SlotPlace slot{header_at(address_of(pointer), entry), index};
-  check_seal(*this, slot.chunk, entry, pointer);
-  if (slot.chunk->owner != &heap || heap.is_busy()) [[unlikely]]
-    return remote_free(slot.chunk, slot.index, pointer);
-  heap.enter();
-  SlotLine* const line = slot.line();
-  const std::uint64_t bit = slot.bit();
-  const std::uint64_t live = line->live.load(std::memory_order_relaxed);
-  const std::uint64_t held = line->held;
-  if ((live & ~line->marked.load(std::memory_order_relaxed) & bit) == 0) [[unlikely]] {
-    die_of_slot(pointer, Fault::double_free);
-  }
-  if (!guard_holds(constants.keys.bitmap, line, live, held)) [[unlikely]] {
-    die_in_chunk(Fault::corrupt_bitmap, "the guard word of a bitmap does not verify", slot.chunk, line);
-  }
-  sanitizer::mark_free(pointer, constants.shapes[entry.size_class()].slot_size);
-  line->live.store(live ^ bit, std::memory_order_relaxed);
   keep_order();
-  line->held = held | bit;
-  keep_order();
-  line->guard = guard_word(constants.keys.bitmap, line, live ^ bit, held | bit);
-  gained(heap, slot.chunk, 1);
-  heap.leave();
+  cursor = {};
 }
 
 template <class S>
@@ -279,13 +263,13 @@ bool Allocator<S>::give_back_empty(ThreadHeap& heap) {
   return any;
 }
 
-#define STAVE_REFILL(S)                                                                               \
-  template bool Allocator<S>::refill(ThreadHeap&, SizeClass);                                         \
-  template void* Allocator<S>::allocate_slow(ThreadHeap&, std::size_t);                               \
-  template void* Allocator<S>::allocate_in_class(ThreadHeap&, SizeClass, std::size_t);                \
-  template void* Allocator<S>::allocate_large(ThreadHeap&, std::size_t, std::size_t);                 \
-  template void Allocator<S>::close_cursor(ThreadHeap&, SizeClass);                                   \
-  template void Allocator<S>::deallocate_elsewhere(ThreadHeap&, void*, RegistryEntry, std::uint32_t); \
+#define STAVE_REFILL(S)                                                                \
+  template bool Allocator<S>::refill(ThreadHeap&, SizeClass);                          \
+  template void* Allocator<S>::allocate_slow(ThreadHeap&, std::size_t);                \
+  template void* Allocator<S>::allocate_in_class(ThreadHeap&, SizeClass, std::size_t); \
+  template void* Allocator<S>::allocate_large(ThreadHeap&, std::size_t, std::size_t);  \
+  template void Allocator<S>::close_cursor(ThreadHeap&, SizeClass);                    \
+                                                                                       \
   template bool Allocator<S>::give_back_empty(ThreadHeap&);
 STAVE_INSTANTIATE(STAVE_REFILL);
 

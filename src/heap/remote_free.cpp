@@ -17,8 +17,9 @@
 #include <atomic>
 #include <bit>
 
-#include "heap/fast_path.hpp"
 #include "heap/instantiate.hpp"
+#include "heap/resolve.hpp"
+#include "os/sanitizer.hpp"
 
 namespace stave {
 namespace {
@@ -57,9 +58,11 @@ void Allocator<S>::signal_owner(ThreadHeap& owner, Chunk* chunk) {
 }
 
 template <class S>
-void Allocator<S>::remote_free(Chunk* chunk, std::uint32_t index, void* pointer) {
-  SlotLine* const line = chunk->lines() + index / 64;
-  const std::uint64_t bit = std::uint64_t{1} << (index & 63);
+void Allocator<S>::remote_free(void* pointer, RegistryEntry entry) {
+  const SlotRef slot = resolve(*this, pointer, entry, Fault::double_free);
+  Chunk* const chunk = slot.chunk;
+  SlotLine* const line = slot.line;
+  const std::uint64_t bit = slot.bit;
   ThreadHeap& owner = *static_cast<ThreadHeap*>(chunk->owner);
   if (owner.generation.load(std::memory_order_acquire) != generation.load(std::memory_order_relaxed)) [[unlikely]] {
     sweep_if_torn(owner);
@@ -107,7 +110,8 @@ void Allocator<S>::collect_word(ThreadHeap& heap, Chunk* chunk, std::uint32_t li
     yield("collect-before-unmark");
     line->marked.fetch_and(~done, std::memory_order_acq_rel);
     // This may give the chunk back, if nothing is left of it: `left` is the last word on that.
-    gained(heap, chunk, count_bits(done));
+    // The free slots of an open word are counted when it is closed.
+    if (heap.cursors[cls].line != line) gained(heap, chunk, count_bits(done));
     if (left == 0) return;
   }
 }
@@ -138,7 +142,7 @@ void Allocator<S>::drain_inbox(ThreadHeap& heap) {
 }
 
 #define STAVE_REMOTE_FREE(S)                                                    \
-  template void Allocator<S>::remote_free(Chunk*, std::uint32_t, void*);        \
+  template void Allocator<S>::remote_free(void*, RegistryEntry);                \
   template void Allocator<S>::collect_word(ThreadHeap&, Chunk*, std::uint32_t); \
   template void Allocator<S>::drain_inbox(ThreadHeap&);                         \
   template void Allocator<S>::signal_owner(ThreadHeap&, Chunk*);

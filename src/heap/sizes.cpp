@@ -6,6 +6,7 @@
 
 #include "heap/fast_path.hpp"
 #include "heap/instantiate.hpp"
+#include "heap/resolve.hpp"
 
 namespace stave {
 namespace {
@@ -32,14 +33,33 @@ void Allocator<S>::deallocate_slow(void* pointer, RegistryEntry entry) {
 }
 
 template <class S>
+void Allocator<S>::deallocate_in_chunk(ThreadHeap& heap, void* pointer, RegistryEntry entry) {
+  const SlotRef slot = resolve(*this, pointer, entry, Fault::double_free);
+  if (slot.chunk->owner != &heap || heap.is_busy()) [[unlikely]]
+    return remote_free(pointer, entry);
+  heap.enter();
+  const SizeClass cls = entry.size_class();
+  const std::uint64_t live = slot.line->live.load(std::memory_order_relaxed);
+  const std::uint64_t held = slot.line->held;
+  if ((live & ~slot.line->marked.load(std::memory_order_relaxed) & slot.bit) == 0) [[unlikely]] {
+    die_of_slot(pointer, Fault::double_free);
+  }
+  if (!word_holds(heap, cls, slot.line, live, held)) [[unlikely]] {
+    die_in_chunk(Fault::corrupt_bitmap, "a bitmap is not as its owner left it", slot.chunk, slot.line);
+  }
+  sanitizer::mark_free(pointer, kSlotSizes[cls]);
+  write_word(heap, cls, slot.line, live & ~slot.bit, held | slot.bit);
+  if (heap.cursors[cls].line != slot.line) gained(heap, slot.chunk, 1);
+  heap.leave();
+}
+
+template <class S>
 std::size_t Allocator<S>::usable_size(const void* pointer, Fault freed_fault) {
   const RegistryEntry entry = arena.registry.find(address_of(pointer));
   if (entry.is_chunk()) {
-    const SlotPlace slot = resolve(*this, pointer, entry, freed_fault);
-    check_seal(*this, slot.chunk, entry, pointer);
-    const std::uint64_t live = slot.line()->live.load(std::memory_order_acquire);
-    if ((live & ~slot.line()->marked.load(std::memory_order_acquire) & slot.bit()) == 0)
-      die_of_slot(pointer, freed_fault);
+    const SlotRef slot = resolve(*this, pointer, entry, freed_fault);
+    const std::uint64_t live = slot.line->live.load(std::memory_order_acquire);
+    if ((live & ~slot.line->marked.load(std::memory_order_acquire) & slot.bit) == 0) die_of_slot(pointer, freed_fault);
     return kSlotSizes[entry.size_class()];
   }
   if (entry.kind() == UnitKind::large) {
@@ -124,7 +144,7 @@ void* Allocator<S>::allocate_aligned(ThreadHeap& heap, std::size_t alignment, st
     if (rounded >= size && rounded <= kLargestSlot) {
       for (SizeClass cls = size_class_for(rounded); cls != kClassCount; ++cls) {
         if (kSlotSizes[cls] % alignment != 0) continue;
-        if (void* const slot = allocate_in_class_fast(*this, heap, cls, size)) return slot;
+        if (void* const slot = allocate_in_class_fast(heap, cls, size)) return slot;
         return allocate_in_class(heap, cls, size);
       }
     }
@@ -133,6 +153,7 @@ void* Allocator<S>::allocate_aligned(ThreadHeap& heap, std::size_t alignment, st
 }
 
 #define STAVE_SIZES(S)                                                                 \
+  template void Allocator<S>::deallocate_in_chunk(ThreadHeap&, void*, RegistryEntry);  \
   template void Allocator<S>::deallocate_slow(void*, RegistryEntry);                   \
   template std::size_t Allocator<S>::usable_size(const void*, Fault);                  \
   template bool Allocator<S>::bounds_of(const void*, void**, std::size_t*);            \

@@ -14,21 +14,27 @@ namespace stave {
 
 /// The word from which a class is served now. It is *open*: instead of its guard word, which would have to be verified
 /// and computed anew at each call, copies of live and held stand here. They must equal the word's own at each call;
-/// what closes the cursor writes the guard word again.
+/// what closes the cursor writes the guard word again. A closed cursor is all zero, but for what is left of `slots`.
 struct alignas(64) Cursor {
   std::uint64_t candidates;  ///< bits of slots that may be handed out; 0: refill first
-  SlotLine* line;            ///< the open word, or nullptr; written last when it opens
+  SlotLine* line;            ///< the open word, or nullptr
   char* slots;               ///< the slot of bit 0
+  std::uint64_t reciprocal;  ///< of the slot size; 0 if closed, so that no address lies in the word
   std::uint64_t live;        ///< must equal line->live
   std::uint64_t held;        ///< must equal line->held
   std::uint64_t seal;        ///< must equal the seal of the word's chunk, which was verified when the cursor opened
   std::uint32_t slot_size;
+  std::uint32_t header_offset;  ///< bytes from the header of the chunk to the word
 
   /// Whether the open word is as this heap left it.
   [[nodiscard]] STAVE_FAST bool holds(std::uint64_t live_now, std::uint64_t held_now) const {
     return live_now == live && held_now == held;
   }
+  [[nodiscard]] STAVE_FAST Chunk* chunk() const {
+    return reinterpret_cast<Chunk*>(reinterpret_cast<char*>(line) - header_offset);
+  }
 };
+static_assert(sizeof(Cursor) == 64);
 
 /// The chunks of one class that a heap owns. `usable` and `full` are circular lists, through their first chunk.
 struct ClassChunks {
@@ -51,7 +57,7 @@ struct ClassChunks {
 struct alignas(64) ThreadHeap {
   std::atomic<std::uint8_t> busy{};  ///< the owner is inside; a nested call must go another way
   std::uint32_t index{};             ///< among the heaps of its allocator
-  std::uint64_t served{};            ///< allocations handed out since the start
+  std::uint64_t served{};            ///< slots that became candidates since the start: handed out, or still candidates
   /// Held bits that refill is about to clear in a word: written before they are, so that a fork's child can tell such a
   /// half-done word from a damaged one.
   std::uint64_t leaving{};

@@ -30,6 +30,7 @@ template <class S>
 VerifyResult Allocator<S>::verify() const {
   Findings findings;
   std::uint64_t chunk_count = 0;
+  std::uint64_t whole = 0;  // chunks of heaps that no fork has torn
 
   arena.for_each_chunk([&](Chunk* chunk) {
     if (!findings.ok()) return;
@@ -54,6 +55,7 @@ VerifyResult Allocator<S>::verify() const {
     const bool repaired =
         heap->generation.load(std::memory_order_relaxed) == generation.load(std::memory_order_relaxed);
     if (!repaired) return;  // torn by a fork, and not used since
+    ++whole;
     for (std::uint32_t i = 0; i != shape.line_count(); ++i) {
       const SlotLine& line = chunk->lines()[i];
       const std::uint64_t live = line.live.load(std::memory_order_relaxed);
@@ -68,7 +70,8 @@ VerifyResult Allocator<S>::verify() const {
       findings.expect(((live | line.held | cached) & ~opened) == 0, "L4 no bit lies beyond the opened slots", &line);
       findings.expect((pending >> i & 1) == 0 || done != 0, "C4 a pending word has done bits", &line);
       findings.expect(((live | line.held | marked | done) & cached) == 0, "H1 candidates are free", &line);
-      used += count_bits(live | cached);
+      // The free slots of an open word are counted when it is closed.
+      used += count_bits(cursor.line == &line ? opened : live);
     }
     findings.expect(used + chunk->available == chunk->opened, "C2 the counts of a chunk are true", chunk);
   });
@@ -102,7 +105,7 @@ VerifyResult Allocator<S>::verify() const {
       listed += count;
     }
   }
-  (void)listed;
+  findings.expect(listed == whole, "H2 every chunk is in exactly one place", this);
 
   std::uint64_t live_blocks = 0;
   large.for_each_record([&](const LargeRecord& record, std::uint32_t number) {
@@ -133,7 +136,10 @@ Stats Allocator<S>::stats() const {
     stats.live_allocations += live;
     stats.live_bytes += live * kSlotSizes[cls];
   });
-  for (const ThreadHeap* heap = heaps; heap != nullptr; heap = heap->next) stats.calls_served += heap->served;
+  for (const ThreadHeap* heap = heaps; heap != nullptr; heap = heap->next) {
+    stats.calls_served += heap->served;
+    for (const Cursor& cursor : heap->cursors) stats.calls_served -= count_bits(cursor.candidates);
+  }
   stats.live_allocations += large.live_count;
   stats.live_bytes += large.live_bytes;
   stats.large_blocks = large.live_count;

@@ -40,8 +40,8 @@ inline long call(long number, long a = 0, long b = 0, long c = 0, long d = 0, lo
 
 inline long as_word(const volatile void* pointer) { return reinterpret_cast<long>(pointer); }
 
-/// Writes all of `bytes` to a descriptor; gives up on any error but EINTR, so that a full pipe or a closed descriptor
-/// cannot hang or loop.
+/// Writes all of `bytes` to a descriptor; gives up on any error but EINTR, and when the descriptor takes nothing for a
+/// second: a full pipe or a closed descriptor cannot hang or loop.
 void write_all(int descriptor, const char* text, std::size_t bytes);
 
 }  // namespace stave::kernel
