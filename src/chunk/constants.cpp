@@ -15,7 +15,7 @@ void Constants::derive() {
     const std::uint64_t limits[] = {options.quarantine_slots, (options.quarantine_size_kb << 10) / kSlotSizes[cls],
                                     count / 8};
     const std::uint64_t hold = std::ranges::min(limits);
-    const std::uint32_t choice = std::clamp<std::uint32_t>(count / 8, 1, 4);
+    const std::uint32_t choice = std::clamp<std::uint32_t>(count / 8, 1, 8);
     holds[cls] = static_cast<std::uint8_t>(hold);
     few[cls] = static_cast<std::uint8_t>(choice);
     // More are available than all words together may hold back: so one word has some to offer.

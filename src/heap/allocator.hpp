@@ -32,6 +32,7 @@ struct Allocator {
   ThreadHeap* unswept = nullptr;  ///< after a fork: the first heap that adopt_heap has not looked at yet
   std::uint32_t heap_count = 0;
   std::uint32_t orphan_count = 0;
+  std::uint32_t warm_orphans = 0;
   Random random;
   /// Forks behind us. A heap whose own count is behind must be swept before its first use.
   std::atomic<std::uint32_t> generation{0};
@@ -111,7 +112,8 @@ struct Allocator {
 
  private:
   void put_orphan(ThreadHeap& heap);
-  void link_orphan(ThreadHeap& heap);  ///< under the lock
+  void link_orphan(ThreadHeap& heap);     ///< under the lock
+  void unlink_orphan(ThreadHeap** link);
   void check_neighbour(ThreadHeap& heap, Chunk* chunk, Chunk* neighbour);
   void push(ThreadHeap& heap, Chunk** list, Chunk* chunk, bool front);
   /// Makes a word of the chunk the candidates of its class, if one offers at least `few`. `all`: held ones as well.

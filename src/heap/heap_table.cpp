@@ -24,9 +24,7 @@ ThreadHeap* Allocator<S>::adopt_heap() {
   const ArenaLocked<S> locked(arena, constants);
   ThreadHeap* heap = orphans;
   if (heap != nullptr) {
-    orphans = heap->next_orphan;
-    --orphan_count;
-    heap->orphan = false;
+    unlink_orphan(&orphans);
   } else {
     // Heaps whose threads a fork left behind. New heaps are linked in front, so one pass over the old ones does.
     const std::uint32_t now = generation.load(std::memory_order_relaxed);
@@ -39,16 +37,25 @@ ThreadHeap* Allocator<S>::adopt_heap() {
     if (heap == nullptr) return make_heap();
   }
   sweep_torn_heap(*heap);
-  heap->next_orphan = nullptr;
   return heap;
 }
 
 template <class S>
 void Allocator<S>::orphan_heap(ThreadHeap& heap) {
   if (ThreadHeap* const nested = heap.nested.exchange(nullptr, std::memory_order_relaxed)) orphan_heap(*nested);
-  // The next thread will want what this one had. But no more than a few heaps wait with their memory.
-  constexpr std::uint32_t kWaiting = 2;
-  if (orphan_count >= kWaiting) (void)give_back_empty(heap);
+  // The next thread will want what this one had. But no more than a few heaps wait with their memory: they stand first.
+  constexpr std::uint32_t kWarm = 2;
+  bool warm = false;
+  {
+    const ArenaLocked<S> locked(arena, constants);
+    warm = warm_orphans < kWarm;
+    if (warm) {
+      heap.warm = true;
+      link_orphan(heap);
+    }
+  }
+  if (warm) return;
+  (void)give_back_empty(heap);
   put_orphan(heap);
 }
 
@@ -60,10 +67,24 @@ void Allocator<S>::put_orphan(ThreadHeap& heap) {
 
 template <class S>
 void Allocator<S>::link_orphan(ThreadHeap& heap) {
+  ThreadHeap** link = &orphans;
+  while (!heap.warm && *link != nullptr && (*link)->warm) link = &(*link)->next_orphan;
   heap.orphan = true;
-  heap.next_orphan = orphans;
-  orphans = &heap;
+  heap.next_orphan = *link;
+  *link = &heap;
   ++orphan_count;
+  if (heap.warm) ++warm_orphans;
+}
+
+template <class S>
+void Allocator<S>::unlink_orphan(ThreadHeap** link) {
+  ThreadHeap* const heap = *link;
+  *link = heap->next_orphan;
+  --orphan_count;
+  if (heap->warm) --warm_orphans;
+  heap->warm = false;
+  heap->orphan = false;
+  heap->next_orphan = nullptr;
 }
 
 template <class S>
@@ -95,9 +116,7 @@ bool Allocator<S>::drain_orphan() {
     for (ThreadHeap** link = &orphans; *link != nullptr; link = &(*link)->next_orphan) {
       if ((*link)->inbox.load(std::memory_order_relaxed) == nullptr) continue;
       heap = *link;
-      *link = heap->next_orphan;
-      --orphan_count;
-      heap->orphan = false;
+      unlink_orphan(link);
       sweep_torn_heap(*heap);
       break;
     }
@@ -111,22 +130,28 @@ bool Allocator<S>::drain_orphan() {
 template <class S>
 bool Allocator<S>::trim(ThreadHeap* heap) {
   bool any = heap != nullptr && !heap->is_busy() && give_back_empty(*heap);
-  ThreadHeap* claimed = nullptr;
+  std::uint32_t left = 0;
   {
     const ArenaLocked<S> locked(arena, constants);
-    claimed = orphans;
-    orphans = nullptr;
-    orphan_count = 0;
-    for (ThreadHeap* orphan = claimed; orphan != nullptr; orphan = orphan->next_orphan) {
-      orphan->orphan = false;
-      sweep_torn_heap(*orphan);
-    }
+    for (ThreadHeap* orphan = orphans; orphan != nullptr; orphan = orphan->next_orphan) orphan->warm = false;
+    warm_orphans = 0;
+    left = orphan_count;
   }
-  while (claimed != nullptr) {
-    ThreadHeap* const next = claimed->next_orphan;
+  // Each orphan once: the last becomes the first.
+  for (; left != 0; --left) {
+    ThreadHeap* claimed = nullptr;
+    {
+      const ArenaLocked<S> locked(arena, constants);
+      ThreadHeap** last = &orphans;
+      while (*last != nullptr && (*last)->next_orphan != nullptr) last = &(*last)->next_orphan;
+      if (*last == nullptr) break;
+      claimed = *last;
+      unlink_orphan(last);
+      sweep_torn_heap(*claimed);
+    }
     any = give_back_empty(*claimed) || any;
-    put_orphan(*claimed);
-    claimed = next;
+    const ArenaLocked<S> locked(arena, constants);
+    link_orphan(*claimed);
   }
   const ArenaLocked<S> locked(arena, constants);
   return large.flush_held() || any;
@@ -136,6 +161,7 @@ bool Allocator<S>::trim(ThreadHeap* heap) {
   template ThreadHeap* Allocator<S>::adopt_heap();             \
   template void Allocator<S>::put_orphan(ThreadHeap&);         \
   template void Allocator<S>::link_orphan(ThreadHeap&);        \
+  template void Allocator<S>::unlink_orphan(ThreadHeap**);     \
   template void Allocator<S>::orphan_heap(ThreadHeap&);        \
   template ThreadHeap* Allocator<S>::nested_heap(ThreadHeap&); \
   template bool Allocator<S>::drain_orphan();                  \
