@@ -4,7 +4,7 @@
 #
 #   stave_unit_test(SOURCE)                                   unit.<unit>          for src/**/<unit>_test.cpp (called by the top)
 #   stave_property_test(NAME SOURCES file... [SLOW] ...)      props.<NAME>
-#   stave_fuzzer(NAME SOURCES file... ...)                    fuzz.<NAME>.replay   replays corpus/<NAME>
+#   stave_fuzzer(NAME SOURCES file... ...)                    fuzz.<NAME>.replay   replays corpus/fuzz_<NAME>
 #   stave_core_variant(TARGET [SHARED] DEFINITIONS name=1..)  the core (or libstave.so) compiled again, for deliberate defects
 #
 # ctest names are <kind>.<subject>[.<variant>]; labels are unit, props, fuzz, misuse and slow.
@@ -166,7 +166,7 @@ endfunction()
 #
 # fuzz_<NAME>, a program with LLVMFuzzerTestOneInput. It is linked to STAVE_FUZZ_ENGINE (preset fuzz), or else to
 # fuzz/standalone_main.cpp, which runs the files and the directories of files that it is given. Either way
-# fuzz.<NAME>.replay runs every file of corpus/<NAME>, which must exist: an empty replay proves nothing.
+# fuzz.<NAME>.replay runs every file of corpus/fuzz_<NAME>, which must exist: an empty replay proves nothing.
 function(stave_fuzzer name)
   cmake_parse_arguments(PARSE_ARGV 1 arg "" "TIMEOUT;CORE" "SOURCES;LIBRARIES;DEFINITIONS")
   if(arg_UNPARSED_ARGUMENTS)
@@ -178,10 +178,10 @@ function(stave_fuzzer name)
   if(NOT arg_TIMEOUT)
     set(arg_TIMEOUT 120)
   endif()
-  set(corpus "${PROJECT_SOURCE_DIR}/corpus/${name}")
+  set(corpus "${PROJECT_SOURCE_DIR}/corpus/fuzz_${name}")
   file(GLOB seeds "${corpus}/*")
   if(NOT seeds)
-    message(FATAL_ERROR "stave_fuzzer(${name}): no seeds in corpus/${name}")
+    message(FATAL_ERROR "stave_fuzzer(${name}): no seeds in corpus/fuzz_${name}")
   endif()
   add_executable(fuzz_${name} ${arg_SOURCES})
   target_include_directories(fuzz_${name} PRIVATE "${PROJECT_SOURCE_DIR}")

@@ -38,7 +38,8 @@ std::uint32_t Allocator<S>::repair_word(const ThreadHeap& heap, SizeClass cls, C
   } else {
     known = guard_holds(key, line, live, held) || guard_holds(key, line, live | collecting, held) ||
             guard_holds(key, line, live | collecting, held & ~collecting) ||
-            guard_holds(key, line, live, held | heap.leaving);
+            guard_holds(key, line, live, held | heap.leaving) ||
+            guard_holds(key, line, live & ~marked, (held | marked) & ~(live & ~marked));
     for (std::uint64_t bit = 1; bit != 0 && !known; bit <<= 1) {
       known = guard_holds(key, line, live | bit, held) || guard_holds(key, line, live | bit, held & ~bit);
     }
@@ -47,10 +48,16 @@ std::uint32_t Allocator<S>::repair_word(const ThreadHeap& heap, SizeClass cls, C
     die_in_chunk(Fault::corrupt_bitmap, "a bitmap is further from its guard word than a fork can tear it", chunk, line);
   }
   live &= ~marked;  // a free that had begun is finished: its freer is gone, or it waited to be collected
+  const std::uint64_t held_now = (held | marked) & ~live;
+  // The guard word first: then a fork amid this leaves a word that the line above knows.
+  line->guard = guard_word(key, line, live, held_now);
+  keep_order();
   line->live.store(live, std::memory_order_relaxed);
-  line->held = (held | marked) & ~live;
-  line->guard = guard_word(key, line, live, line->held);
+  keep_order();
+  line->held = held_now;
+  keep_order();
   line->done.store(0, std::memory_order_relaxed);
+  keep_order();
   line->marked.store(0, std::memory_order_relaxed);
   return count_bits(live);
 }

@@ -155,7 +155,8 @@ bool Allocator<S>::refill(ThreadHeap& heap, SizeClass cls) {
       make_current(fresh);
       continue;
     }
-    // Memory is out: the last slots of the full chunks will do.
+    // Memory is out: the last slots will do, held or not.
+    if (chunks.current != nullptr && take_line(heap, chunks.current, 1, true)) return true;
     for (Chunk* chunk = chunks.full; chunk != nullptr;) {
       if (chunk->available != 0) {
         unlink(heap, chunk);

@@ -60,12 +60,18 @@ std::size_t Allocator<S>::usable_size(const void* pointer, Fault freed_fault) {
     const SlotRef slot = resolve(*this, pointer, entry, freed_fault);
     const std::uint64_t live = slot.line->live.load(std::memory_order_acquire);
     if ((live & ~slot.line->marked.load(std::memory_order_acquire) & slot.bit) == 0) die_of_slot(pointer, freed_fault);
-    return kSlotSizes[entry.size_class()];
+    const std::size_t usable = kSlotSizes[entry.size_class()];
+    sanitizer::mark_live(pointer, usable, usable);  // who asks may write all of it
+    return usable;
   }
   if (entry.kind() == UnitKind::large) {
     const ArenaLocked<S> locked(arena, constants);
     const RegistryEntry now = arena.registry.find(address_of(pointer));
-    if (now.kind() == UnitKind::large) return large.find_live(pointer, now, freed_fault)->usable;
+    if (now.kind() == UnitKind::large) {
+      const std::size_t usable = large.find_live(pointer, now, freed_fault)->usable;
+      sanitizer::mark_live(pointer, usable, usable);
+      return usable;
+    }
   }
   if (entry.kind() == UnitKind::vacant) die_of_slot(pointer, freed_fault);
   die_at(Fault::foreign_pointer, "the registry does not know the address", pointer);
@@ -117,7 +123,6 @@ void* Allocator<S>::reallocate(ThreadHeap& heap, void* pointer, std::size_t size
   }
   void* const fresh = allocate(*this, heap, size);
   if (fresh == nullptr) return nullptr;
-  sanitizer::mark_live(pointer, usable, usable);  // what the program may have asked for is not remembered
   std::memcpy(fresh, pointer, size < usable ? size : usable);
   deallocate(*this, heap, pointer);
   return fresh;
