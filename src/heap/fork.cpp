@@ -33,14 +33,21 @@ std::uint32_t Allocator<S>::repair_word(const ThreadHeap& heap, SizeClass cls, C
   bool known = false;
   if (cursor.line == line) {
     // An open word: the copies lag behind by one bit, or by those that were being collected.
-    const std::uint64_t differ = (live ^ cursor.live) | (held ^ cursor.held);
-    known = count_bits(differ) <= 1 || (differ & ~collecting) == 0;
+    const std::uint64_t set = live & ~cursor.live;
+    const std::uint64_t cleared = cursor.live & ~live;
+    const std::uint64_t kept = held & ~cursor.held;
+    const std::uint64_t freed = cleared | kept;
+    const bool possible = (cursor.held & ~held) == 0 && (live & held) == 0;
+    const bool handing_out = freed == 0 && count_bits(set) <= 1;
+    const bool taking_back = set == 0 && (count_bits(freed) <= 1 || (freed & ~collecting) == 0);
+    known = possible && (handing_out || taking_back);
   } else {
     known = guard_holds(key, line, live, held) || guard_holds(key, line, live | collecting, held) ||
             guard_holds(key, line, live | collecting, held & ~collecting) ||
             guard_holds(key, line, live, held | heap.leaving) ||
             guard_holds(key, line, live & ~marked, (held | marked) & ~(live & ~marked));
     for (std::uint64_t bit = 1; bit != 0 && !known; bit <<= 1) {
+      if ((live & bit) != 0) continue;  // only what is not live can be half freed
       known = guard_holds(key, line, live | bit, held) || guard_holds(key, line, live | bit, held & ~bit);
     }
   }

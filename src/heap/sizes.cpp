@@ -116,7 +116,10 @@ void* Allocator<S>::reallocate(ThreadHeap& heap, void* pointer, std::size_t size
         return block;
       }
     }
-    if (fits_well(size, usable)) return pointer;
+    if (fits_well(size, usable)) {
+      sanitizer::mark_live(pointer, size, usable);
+      return pointer;
+    }
   } else if (fits_well(size, usable)) {
     sanitizer::mark_live(pointer, size, usable);
     return pointer;
