@@ -76,6 +76,9 @@ STAVE_FAST std::uint64_t seal_of(const Key& key, const void* header, std::uint32
 
 /// Whether a header is what the registry and its seal say. Its class and colour may be used only after that.
 STAVE_FAST bool header_holds(const Key& key, const Chunk* chunk, RegistryEntry entry) {
+#if defined(STAVE_MUTANT_seal_not_checked)
+  if (chunk != nullptr) return true;
+#endif
   return chunk->seal == seal_of(key, chunk, entry.size_class(), chunk->owner) &&
          chunk->size_class == entry.size_class() && chunk->colour == entry.colour();
 }

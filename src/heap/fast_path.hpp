@@ -27,11 +27,13 @@ STAVE_FAST void* hand_out(ThreadHeap& heap, Cursor& cursor, [[maybe_unused]] std
   const std::uint64_t live = line->live.load(std::memory_order_relaxed);
   if (!cursor.holds(live, line->held)) [[unlikely]]
     return nullptr;
+#if !defined(STAVE_MUTANT_overlapping_hand_out)
   const std::uint64_t taken =
       live | line->held | line->marked.load(std::memory_order_relaxed) | line->done.load(std::memory_order_relaxed);
   if ((taken & bit) != 0) [[unlikely]]
     return nullptr;
   cursor.candidates = candidates & ~bit;
+#endif
   line->live.store(live | bit, std::memory_order_relaxed);
   keep_order();
   cursor.live = live | bit;

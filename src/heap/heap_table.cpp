@@ -37,6 +37,11 @@ ThreadHeap* Allocator<S>::adopt_heap() {
     if (heap == nullptr) return make_heap();
   }
   sweep_torn_heap(*heap);
+#if defined(STAVE_MUTANT_adoption_loses_chunk)
+  for (ClassChunks& chunks : heap->classes) {
+    if (chunks.full != nullptr) --chunks.chunks, unlink(*heap, chunks.full);
+  }
+#endif
   return heap;
 }
 

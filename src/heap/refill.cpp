@@ -145,9 +145,11 @@ bool Allocator<S>::refill(ThreadHeap& heap, SizeClass cls) {
       const ArenaLocked<S> locked(arena, constants);
       fresh = arena.acquire_chunk(cls, &heap);
     }
-    if (fresh == nullptr && drain_orphan()) {
+    if (fresh == nullptr) {
+      // What is kept back goes first: empty chunks of orphans, and the address space of freed large blocks.
+      const bool drained = drain_orphan();
       const ArenaLocked<S> locked(arena, constants);
-      fresh = arena.acquire_chunk(cls, &heap);
+      if (large.flush_held() || drained) fresh = arena.acquire_chunk(cls, &heap);
     }
     if (fresh != nullptr) {
       ++chunks.chunks;
@@ -239,6 +241,11 @@ bool Allocator<S>::give_back_empty(ThreadHeap& heap) {
   bool any = false;
   heap.enter();
   drain_inbox(heap);
+#if defined(STAVE_MUTANT_release_with_push_pending)
+  arena.for_each_chunk([&](Chunk* c) {
+    for (std::uint32_t i = 0; c->owner == &heap && i < (c->opened + 63) / 64; ++i) collect_word(heap, c, i);
+  });
+#endif
   for (SizeClass cls = 0; cls != kClassCount; ++cls) {
     close_cursor(heap, cls);
     ClassChunks& chunks = heap.classes[cls];

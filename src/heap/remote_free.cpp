@@ -67,6 +67,9 @@ void Allocator<S>::remote_free(void* pointer, RegistryEntry entry) {
   if (owner.generation.load(std::memory_order_acquire) != generation.load(std::memory_order_relaxed)) [[unlikely]] {
     sweep_if_torn(owner);
   }
+#if defined(STAVE_MUTANT_second_free_local_remote)
+  if ((line->live.load(std::memory_order_acquire) & bit) == 0) return;
+#endif
   if ((line->live.load(std::memory_order_acquire) & bit) == 0) [[unlikely]] {
     die_of_slot(pointer, Fault::double_free);
   }

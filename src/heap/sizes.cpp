@@ -41,6 +41,11 @@ void Allocator<S>::deallocate_in_chunk(ThreadHeap& heap, void* pointer, Registry
   const SizeClass cls = entry.size_class();
   const std::uint64_t live = slot.line->live.load(std::memory_order_relaxed);
   const std::uint64_t held = slot.line->held;
+#if defined(STAVE_MUTANT_second_free_local_local)
+  if ((live & slot.bit) == 0) return heap.leave();
+#elif defined(STAVE_MUTANT_second_free_remote_local)
+  if ((slot.line->marked.load(std::memory_order_relaxed) & slot.bit) != 0) return heap.leave();
+#endif
   if ((live & ~slot.line->marked.load(std::memory_order_relaxed) & slot.bit) == 0) [[unlikely]] {
     die_of_slot(pointer, Fault::double_free);
   }
@@ -112,7 +117,8 @@ void* Allocator<S>::reallocate(ThreadHeap& heap, void* pointer, std::size_t size
       const RegistryEntry entry = arena.registry.find(address_of(pointer));
       LargeRecord* const record = large.find_live(pointer, entry, Fault::freed_pointer);
       if (void* const block = large.resize(record, size)) {
-        sanitizer::mark_live(block, size, align_up(size, constants.page));
+        const RegistryEntry now = arena.registry.find(address_of(block));
+        sanitizer::mark_live(block, size, large.find_live(block, now, Fault::freed_pointer)->usable);
         return block;
       }
     }
@@ -151,7 +157,9 @@ void* Allocator<S>::allocate_aligned(ThreadHeap& heap, std::size_t alignment, st
     const std::size_t rounded = align_up(size == 0 ? 1 : size, alignment);
     if (rounded >= size && rounded <= kLargestSlot) {
       for (SizeClass cls = size_class_for(rounded); cls != kClassCount; ++cls) {
+#if !defined(STAVE_MUTANT_wrong_alignment)
         if (kSlotSizes[cls] % alignment != 0) continue;
+#endif
         if (void* const slot = allocate_in_class_fast(heap, cls, size)) return slot;
         return allocate_in_class(heap, cls, size);
       }

@@ -28,6 +28,9 @@ struct alignas(64) Cursor {
 
   /// Whether the open word is as this heap left it.
   [[nodiscard]] STAVE_FAST bool holds(std::uint64_t live_now, std::uint64_t held_now) const {
+#if defined(STAVE_MUTANT_open_word_not_checked)
+    if (live_now != held_now) return true;
+#endif
     return live_now == live && held_now == held;
   }
   [[nodiscard]] STAVE_FAST Chunk* chunk() const {
