@@ -51,7 +51,7 @@ std::uint32_t Allocator<S>::repair_word(const ThreadHeap& heap, SizeClass cls, C
       known = guard_holds(key, line, live | bit, held) || guard_holds(key, line, live | bit, held & ~bit);
     }
   }
-  if (!known || (done & ~marked) != 0) {
+  if (!known || (done & ~marked) != 0 || (live & held & ~marked) != 0) {
     die_in_chunk(Fault::corrupt_bitmap, "a bitmap is further from its guard word than a fork can tear it", chunk, line);
   }
   live &= ~marked;  // a free that had begun is finished: its freer is gone, or it waited to be collected

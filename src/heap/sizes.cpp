@@ -152,14 +152,15 @@ void* Allocator<S>::allocate_zeroed(ThreadHeap& heap, std::size_t count, std::si
 template <class S>
 void* Allocator<S>::allocate_aligned(ThreadHeap& heap, std::size_t alignment, std::size_t size) {
   if (alignment <= kGrain) return allocate(*this, heap, size);
+#if defined(STAVE_MUTANT_wrong_alignment)
+  if (alignment <= 4 * kGrain) return allocate(*this, heap, size);
+#endif
   if (alignment <= constants.page) {
     // Slot 0 lies on a page, so slots are as aligned as their size is. Each power of two has a class.
     const std::size_t rounded = align_up(size == 0 ? 1 : size, alignment);
     if (rounded >= size && rounded <= kLargestSlot) {
       for (SizeClass cls = size_class_for(rounded); cls != kClassCount; ++cls) {
-#if !defined(STAVE_MUTANT_wrong_alignment)
         if (kSlotSizes[cls] % alignment != 0) continue;
-#endif
         if (void* const slot = allocate_in_class_fast(heap, cls, size)) return slot;
         return allocate_in_class(heap, cls, size);
       }

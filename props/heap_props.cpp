@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// Random programs of operations on Stave instances: several logical threads, every profile, both kinds of guards, system
+// calls that fail, every property of run_program.hpp after every operation.
+#include <gtest/gtest.h>
+#include <rapidcheck/gtest.h>
+
+#include <memory>
+#include <tuple>
+#include <vector>
+
+#include "props/buddy.hpp"
+#include "props/first_fit.hpp"
+#include "props/generate.hpp"
+#include "props/stave_heap.hpp"
+
+namespace stave::props {
+namespace {
+
+constexpr const char* kProfileNames[] = {"light", "default", "strict", "fuzz"};
+
+/// Runs random programs as `wish` says, each on an instance of its own.
+void check_instances(const std::string& name, const Wish& wish) {
+  rc::detail::checkGTest([&] {
+    std::unique_ptr<StaveHeap> heap;
+    const Header header = generate_header(wish);
+    heap = std::make_unique<StaveHeap>(setup_for(header));
+    run_case_with(name, *heap, stave_sizes(), wish, header);
+  });
+  if (testing::Test::HasFailure()) print_saved(name, std::cout);
+}
+
+using Variant = std::tuple<unsigned, bool>;
+
+class HeapProfiles : public testing::TestWithParam<Variant> {
+ protected:
+  [[nodiscard]] static Wish wish() {
+    Wish wish;
+    wish.profile = static_cast<std::uint8_t>(std::get<0>(GetParam()));
+    wish.guard_by_protect = std::get<1>(GetParam());
+    return wish;
+  }
+  [[nodiscard]] static std::string name(const char* subject) {
+    return std::string(subject) + "_" + kProfileNames[std::get<0>(GetParam())] +
+           (std::get<1>(GetParam()) ? "_mprotect" : "_advice");
+  }
+};
+
+TEST_P(HeapProfiles, keep_every_property) { check_instances(name("heap"), wish()); }
+
+TEST_P(HeapProfiles, keep_every_property_when_system_calls_fail) {
+  Wish failing = wish();
+  failing.failures = true;
+  check_instances(name("failing_calls"), failing);
+}
+
+TEST_P(HeapProfiles, end_in_the_fault_that_a_misuse_names) {
+  Wish misusing = wish();
+  misusing.misuse = true;
+  check_instances(name("misuse"), misusing);
+}
+
+TEST_P(HeapProfiles, are_served_in_a_tight_region) {
+  Wish tight = wish();
+  tight.tight_region = true;
+  check_instances(name("tight"), tight);
+}
+
+INSTANTIATE_TEST_SUITE_P(, HeapProfiles, testing::Combine(testing::Range(0U, 4U), testing::Bool()),
+                         [](const testing::TestParamInfo<Variant>& variant) {
+                           return std::string(kProfileNames[std::get<0>(variant.param)]) +
+                                  (std::get<1>(variant.param) ? "_mprotect" : "_advice");
+                         });
+
+/// What a program's requests came to, and where: offsets into the region, or -1.
+struct Trail {
+  std::vector<Outcome> outcomes;
+  std::vector<std::ptrdiff_t> offsets;
+  bool failed = false;
+};
+
+template <class H>
+Trail trail_of(H& heap, const SizeTable& sizes, const Program& program) {
+  Trail trail;
+  CrashGuard guard(heap.escape());
+  CrashGuard::restart_clock(20);
+  Runner<H> runner(heap, sizes, Thoroughness::sampled);
+  runner.begin(program.header);
+  for (const Op& op : program.ops) {
+    runner.step(op);
+    if (runner.done()) break;
+    trail.outcomes.push_back(runner.outcome());
+    const char* const address = runner.slot_address(op.slot);
+    trail.offsets.push_back(address == nullptr ? -1 : address - heap.region());
+  }
+  runner.finish();
+  trail.failed = static_cast<bool>(runner.failure());
+  if (trail.failed) {
+    save_program("trail", program, sizes, runner.failure());
+    RC_LOG() << runner.failure().rule << ": " << runner.failure().detail;
+  }
+  return trail;
+}
+
+Program generate_program(const Wish& wish, const SizeTable& sizes) {
+  Program program;
+  program.header = generate_header(wish);
+  Hint hint;
+  hint.header = program.header;
+  hint.classes = static_cast<unsigned>(sizes.classes().size());
+  const auto length = *rc::gen::inRange<std::size_t>(0, 120);
+  for (std::size_t i = 0; i < length; ++i) {
+    const Step<Session<FirstFit>> step(hint);
+    step.apply(hint);
+    program.ops.push_back(step.op);
+  }
+  return program;
+}
+
+/// Fails when the two trails part, and saves the program.
+void expect_same(const Trail& one, const Trail& other, const Program& program) {
+  for (std::size_t i = 0; i < std::min(one.offsets.size(), other.offsets.size()); ++i) {
+    if (one.outcomes[i] == other.outcomes[i] && one.offsets[i] == other.offsets[i]) continue;
+    Failure failure;
+    failure.rule = "the same seed and calls give the same addresses";
+    failure.op = static_cast<unsigned>(i);
+    std::snprintf(failure.detail, sizeof failure.detail, "%s: %td and %td", to_text(program.ops[i], stave_sizes()).c_str(),
+                  one.offsets[i], other.offsets[i]);
+    save_program("same_addresses", program, stave_sizes(), failure);
+    RC_FAIL(std::string(failure.rule) + ": " + failure.detail);
+  }
+  RC_ASSERT(one.offsets.size() == other.offsets.size());
+}
+
+TEST(HeapPrograms, give_the_same_addresses_for_the_same_seed_and_after_reset) {
+  rc::detail::checkGTest([] {
+    Program program = generate_program(Wish{}, stave_sizes());
+    // A region begins at any multiple of 64 KiB, so that larger alignments mean other offsets in another region.
+    std::erase_if(program.ops, [](const Op& op) {
+      const bool aligned = op.code == OpCode::aligned_alloc_op || op.code == OpCode::memalign_op;
+      return aligned && decode_alignment(op.detail) > 65536;
+    });
+    StaveHeap first(setup_for(program.header));
+    StaveHeap second(setup_for(program.header));
+    const Trail trail = trail_of(first, stave_sizes(), program);
+    RC_ASSERT_FALSE(trail.failed);
+    expect_same(trail, trail_of(second, stave_sizes(), program), program);
+    second.reset(program.header.seed + 1ULL);
+    RC_ASSERT_FALSE(trail_of(second, stave_sizes(), program).failed);
+    second.reset(program.header.seed);
+    expect_same(trail, trail_of(second, stave_sizes(), program), program);
+  });
+}
+
+TEST(HeapPrograms, give_the_answers_of_both_reference_allocators) {
+  rc::detail::checkGTest([] {
+    Wish wish;
+    wish.tight_region = false;
+    const Program program = generate_program(wish, stave_sizes());
+    const HeapSetup setup{std::size_t{256} << 20U, 1, 1, false, kMaxThreads};
+    StaveHeap heap(setup_for(program.header));
+    FirstFit first_fit(setup);
+    Buddy buddy(setup);
+    const Trail ours = trail_of(heap, stave_sizes(), program);
+    RC_ASSERT_FALSE(ours.failed);
+    // How much fits into the region may differ; everything else may not. Both references are asked, since either
+    // one may be the one that is short.
+    const Trail theirs = trail_of(first_fit, stave_sizes(), program);
+    const Trail others = trail_of(buddy, stave_sizes(), program);
+    RC_ASSERT(ours.outcomes.size() == theirs.outcomes.size());
+    RC_ASSERT(ours.outcomes.size() == others.outcomes.size());
+    for (std::size_t i = 0; i < ours.outcomes.size(); ++i) {
+      const Outcome a = ours.outcomes[i];
+      RC_ASSERT((a == theirs.outcomes[i] || a == others.outcomes[i] || theirs.outcomes[i] != others.outcomes[i]));
+    }
+  });
+}
+
+}  // namespace
+}  // namespace stave::props

@@ -1,0 +1,18 @@
+// FAULT: corrupt-bitmap
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// A forged done bit, without the mark of its free; the owner sees it when it collects a true one.
+#include "layout.hpp"
+
+int main() {
+  begin();
+  char* slot = take(kMedium);
+  const Place place = place_of(slot, kMedium);
+#ifndef CONTROL
+  place.line().done |= place.neighbour();
+  elsewhere([slot] { free(slot); });
+  keep(at(slot));
+  for (int i = 0; i != 200; ++i) keep(take(kMedium));
+#endif
+  keep(place.chunk);
+  return survived();
+}

@@ -1,0 +1,21 @@
+// FAULT: corrupt-bitmap
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// The guard word is flipped; the owner sees it when it collects a medium slot that another thread freed.
+#include "layout.hpp"
+
+int main() {
+  begin();
+  // Of a word that does not serve the class any more.
+  static char* slots[200];
+  for (char*& slot : slots) slot = take(kMedium);
+  char* slot = slots[0];
+  const Place place = place_of(slot, kMedium);
+#ifndef CONTROL
+  place.line().guard ^= 1;
+  elsewhere([slot] { free(slot); });
+  keep(at(slot));
+  for (int i = 0; i != 200; ++i) keep(take(kMedium));
+#endif
+  keep(place.chunk);
+  return survived();
+}

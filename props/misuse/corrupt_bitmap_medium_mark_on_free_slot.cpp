@@ -1,0 +1,17 @@
+// FAULT: corrupt-bitmap
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// A forged mark on a slot that is not live; the owner sees it before it hands the slot out.
+#include "layout.hpp"
+
+int main() {
+  begin();
+  char* slot = take(kMedium);
+  const Place place = place_of(slot, kMedium);
+#ifndef CONTROL
+  keep(at(slot));
+  place.line().marked |= ~place.line().live.load();
+  for (int i = 0; i != 200; ++i) keep(take(kMedium));
+#endif
+  keep(place.chunk);
+  return survived();
+}

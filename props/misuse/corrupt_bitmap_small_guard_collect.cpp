@@ -1,0 +1,21 @@
+// FAULT: corrupt-bitmap
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// The guard word is flipped; the owner sees it when it collects a small slot that another thread freed.
+#include "layout.hpp"
+
+int main() {
+  begin();
+  // Of a word that does not serve the class any more.
+  static char* slots[5000];
+  for (char*& slot : slots) slot = take(kSmall);
+  char* slot = slots[0];
+  const Place place = place_of(slot, kSmall);
+#ifndef CONTROL
+  place.line().guard ^= 1;
+  elsewhere([slot] { free(slot); });
+  keep(at(slot));
+  for (int i = 0; i != 5000; ++i) keep(take(kSmall));
+#endif
+  keep(place.chunk);
+  return survived();
+}

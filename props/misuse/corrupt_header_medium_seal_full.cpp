@@ -1,0 +1,19 @@
+// FAULT: corrupt-header
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// The seal in the header of a full chunk is overwritten; the next free of a medium slot sees it.
+#include "layout.hpp"
+
+int main() {
+  begin();
+  // Of a word that does not serve the class any more.
+  static char* slots[200];
+  for (char*& slot : slots) slot = take(kMedium);
+  char* slot = slots[0];
+  const Place place = place_of(slot, kMedium);
+#ifndef CONTROL
+  place.chunk->seal += 1;
+  free(at(slot));
+#endif
+  keep(place.chunk);
+  return survived();
+}

@@ -1,0 +1,16 @@
+// FAULT: corrupt-header
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// The whole first page of a chunk is zeroed.
+#include "layout.hpp"
+
+int main() {
+  begin();
+  char* slot = take(kMedium);
+  const Place place = place_of(slot, kMedium);
+#ifndef CONTROL
+  memset(place.start, 0, kPage);
+  free(at(slot));
+#endif
+  keep(place.chunk);
+  return survived();
+}

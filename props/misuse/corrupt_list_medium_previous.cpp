@@ -1,0 +1,20 @@
+// FAULT: corrupt-list
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// The previous pointer of a chunk in a list leads to memory of the program's own; seen when the chunk changes its list.
+#include "layout.hpp"
+
+int main() {
+  begin();
+  static char* slots[200];
+  for (char*& slot : slots) slot = take(kMedium);
+  const Place place = place_of(slots[0], kMedium);
+  alignas(64) static char forged[4096];
+#ifndef CONTROL
+  place.chunk->previous = opaque(reinterpret_cast<stave::Chunk*>(forged));
+  keep(at(place.chunk));
+  for (char* slot : slots) free(slot);
+#endif
+  keep(place.index);
+  keep(opaque(&forged[0]));
+  return survived();
+}

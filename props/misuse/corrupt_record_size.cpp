@@ -1,0 +1,16 @@
+// FAULT: corrupt-record
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// The size in the record of a large block is overwritten; its free sees it.
+#include "internals.hpp"
+
+int main() {
+  begin();
+  char* block = take(kLarge);
+  stave::LargeRecord& record = record_of(block);
+#ifndef CONTROL
+  record.usable += 4096;
+  free(at(block));
+#endif
+  keep(&record);
+  return survived();
+}

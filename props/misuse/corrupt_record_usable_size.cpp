@@ -1,0 +1,16 @@
+// FAULT: corrupt-record
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// The record of a large block is overwritten; malloc_usable_size sees it.
+#include "internals.hpp"
+
+int main() {
+  begin();
+  char* block = take(kLarge);
+  stave::LargeRecord& record = record_of(block);
+#ifndef CONTROL
+  record.usable += 4096;
+  keep(malloc_usable_size(at(block)));
+#endif
+  keep(&record);
+  return survived();
+}

@@ -1,0 +1,18 @@
+// FAULT: double-free
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// Another thread frees every medium slot of some chunks; after a trim their owner frees one again.
+#include "misuse.hpp"
+
+int main() {
+  begin();
+  static void* slots[120];
+  for (void*& slot : slots) slot = take(kMedium);
+  elsewhere([] {
+    for (void* slot : slots) free(slot);
+  });
+  malloc_trim(0);
+#ifndef CONTROL
+  free(at(slots[60]));
+#endif
+  return survived();
+}

@@ -1,0 +1,14 @@
+// FAULT: double-free
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// The owner frees a medium slot, then another thread does.
+#include "misuse.hpp"
+
+int main() {
+  begin();
+  void* slot = take(kMedium);
+  free(slot);
+#ifndef CONTROL
+  elsewhere([slot] { free(at(slot)); });
+#endif
+  return survived();
+}

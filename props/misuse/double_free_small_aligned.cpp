@@ -1,0 +1,15 @@
+// FAULT: double-free
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// A small slot from posix_memalign is freed twice.
+#include "misuse.hpp"
+
+int main() {
+  begin();
+  void* slot = nullptr;
+  if (posix_memalign(&slot, 256, kSmall) != 0) return kNoMemory;
+  free(slot);
+#ifndef CONTROL
+  free(at(slot));
+#endif
+  return survived();
+}

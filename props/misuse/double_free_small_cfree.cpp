@@ -1,0 +1,15 @@
+// FAULT: double-free
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// cfree twice.
+#include "misuse.hpp"
+
+int main() {
+  begin();
+  auto* cfree = symbol<void(void*)>("cfree");
+  void* slot = take(kSmall);
+  cfree(slot);
+#ifndef CONTROL
+  cfree(at(slot));
+#endif
+  return survived();
+}

@@ -1,0 +1,17 @@
+// FAULT: double-free
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// A small slot is freed again after 500 others were freed.
+#include "misuse.hpp"
+
+int main() {
+  begin();
+  void* slots[500];
+  for (void*& slot : slots) slot = take(kSmall);
+  void* first = take(kSmall);
+  free(first);
+  for (void* slot : slots) free(slot);
+#ifndef CONTROL
+  free(at(first));
+#endif
+  return survived();
+}

@@ -1,0 +1,21 @@
+// FAULT: double-free
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// Freed by main, and again by a signal handler.
+#include <signal.h>
+
+#include "misuse.hpp"
+
+static void* slot;
+
+int main() {
+  begin();
+  slot = take(kSmall);
+  free(slot);
+  signal(SIGUSR1, [](int) {
+#ifndef CONTROL
+    free(at(slot));
+#endif
+  });
+  raise(SIGUSR1);
+  return survived();
+}

@@ -1,0 +1,14 @@
+// FAULT: double-free
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// An aligned delete twice.
+#include "misuse.hpp"
+
+int main() {
+  begin();
+  void* slot = opaque(::operator new (kSmall, std::align_val_t{64}));
+  ::operator delete (slot, std::align_val_t{64});
+#ifndef CONTROL
+  ::operator delete (at(slot), std::align_val_t{64});
+#endif
+  return survived();
+}

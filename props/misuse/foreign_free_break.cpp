@@ -1,0 +1,14 @@
+// FAULT: foreign-pointer
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// free of memory below the program break.
+#include "misuse.hpp"
+
+int main() {
+  begin();
+  void* memory = opaque(sbrk(kPage));
+#ifndef CONTROL
+  free(at(memory));
+#endif
+  keep(memory);
+  return survived();
+}

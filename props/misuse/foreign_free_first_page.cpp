@@ -1,0 +1,14 @@
+// FAULT: foreign-pointer
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// free of an address in the page of the null pointer.
+#include "misuse.hpp"
+
+int main() {
+  begin();
+  void* low = opaque(reinterpret_cast<void*>(16));
+#ifndef CONTROL
+  free(at(low));
+#endif
+  keep(low);
+  return survived();
+}

@@ -1,0 +1,15 @@
+// FAULT: foreign-pointer
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// free of a static array.
+#include "misuse.hpp"
+
+alignas(16) static char array[64];
+
+int main() {
+  begin();
+#ifndef CONTROL
+  free(at(array));
+#endif
+  keep(opaque(&array[0]));
+  return survived();
+}

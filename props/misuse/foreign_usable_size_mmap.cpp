@@ -1,0 +1,14 @@
+// FAULT: foreign-pointer
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// malloc_usable_size of a page of the program's own mapping.
+#include "misuse.hpp"
+
+int main() {
+  begin();
+  char* memory = mapped(kUnit);
+#ifndef CONTROL
+  keep(malloc_usable_size(at(memory + kPage)));
+#endif
+  keep(memory);
+  return survived();
+}

@@ -1,0 +1,14 @@
+// FAULT: guard
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// A large block that another thread freed is written.
+#include "misuse.hpp"
+
+int main() {
+  begin();
+  char* block = take(kLarge);
+  elsewhere([block] { free(block); });
+#ifndef CONTROL
+  *at(block + 100) = 1;
+#endif
+  return survived();
+}

@@ -1,0 +1,14 @@
+// FAULT: guard
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// A freed large block is written.
+#include "misuse.hpp"
+
+int main() {
+  begin();
+  char* block = take(kLarge);
+  free(block);
+#ifndef CONTROL
+  *at(block + 100) = 1;
+#endif
+  return survived();
+}

@@ -1,0 +1,14 @@
+// FAULT: guard
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// The first byte behind a large block is read.
+#include "misuse.hpp"
+
+int main() {
+  begin();
+  char* block = take(kLarge);
+#ifndef CONTROL
+  keep(*at(block + malloc_usable_size(block)));
+#endif
+  free(block);
+  return survived();
+}

@@ -1,0 +1,14 @@
+// FAULT: guard
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// The first byte behind a block that realloc has shrunk.
+#include "misuse.hpp"
+
+int main() {
+  begin();
+  char* block = opaque(static_cast<char*>(realloc(take(6 * kLarge), kLarge)));
+#ifndef CONTROL
+  *at(block + malloc_usable_size(block)) = 1;
+#endif
+  free(block);
+  return survived();
+}

@@ -1,0 +1,15 @@
+// FAULT: guard
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// A linear overflow from a small slot that has reached the guard page at the end of its chunk, write.
+#include "layout.hpp"
+
+int main() {
+  begin();
+  char* slot = take(kSmall);
+  const Place place = place_of(slot, kSmall);
+  memset(slot, 1, static_cast<size_t>(place.last_guard() - slot));
+#ifndef CONTROL
+  *at(place.last_guard()) = 1;
+#endif
+  return survived();
+}

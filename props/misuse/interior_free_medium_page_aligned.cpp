@@ -1,0 +1,14 @@
+// FAULT: interior-pointer
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// free of the second page of a medium slot.
+#include "misuse.hpp"
+
+int main() {
+  begin();
+  char* slot = take(kMedium);
+#ifndef CONTROL
+  free(at(slot + 4096));
+#endif
+  free(slot);
+  return survived();
+}

@@ -1,0 +1,14 @@
+// FAULT: misaligned-pointer
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// free of an odd address in a medium slot.
+#include "misuse.hpp"
+
+int main() {
+  begin();
+  char* slot = take(kMedium);
+#ifndef CONTROL
+  free(at(slot + 1));
+#endif
+  free(slot);
+  return survived();
+}

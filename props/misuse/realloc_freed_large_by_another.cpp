@@ -1,0 +1,14 @@
+// FAULT: freed-pointer
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// Another thread reallocs a large block that its owner freed.
+#include "misuse.hpp"
+
+int main() {
+  begin();
+  void* slot = take(kLarge);
+  free(slot);
+#ifndef CONTROL
+  elsewhere([slot] { keep(realloc(at(slot), 2 * kLarge)); });
+#endif
+  return survived();
+}

@@ -1,0 +1,14 @@
+// FAULT: freed-pointer
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// reallocarray of a freed slot.
+#include "misuse.hpp"
+
+int main() {
+  begin();
+  void* slot = take(kSmall);
+  free(slot);
+#ifndef CONTROL
+  keep(reallocarray(at(slot), 10, 10));
+#endif
+  return survived();
+}

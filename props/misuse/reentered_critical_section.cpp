@@ -1,0 +1,16 @@
+// FAULT: reentered
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// A large block is asked for by a thread that is inside the critical section already.
+#include "internals.hpp"
+
+int main() {
+  begin();
+  char* block = take(kLarge);
+#ifndef CONTROL
+  keep(stave::g_process.arena.lock.acquire());
+  keep(at(block));
+  keep(take(kLarge));
+#endif
+  free(block);
+  return survived();
+}

@@ -1,0 +1,16 @@
+// FAULT: reentered
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// fork from inside the critical section.
+#include "internals.hpp"
+
+int main() {
+  begin();
+  char* block = take(kLarge);
+#ifndef CONTROL
+  keep(stave::g_process.arena.lock.acquire());
+  keep(at(block));
+  if (fork() == 0) _exit(0);
+#endif
+  free(block);
+  return survived();
+}

@@ -1,0 +1,193 @@
+#!/usr/bin/python3.11
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""Runs one misuse program and its control twin, and judges how each of them ended.
+
+The misuse must end by SIGABRT with exactly the expected fault id on the first line of standard error, naming the
+address that the program announced; FAULT guard means SIGSEGV at the announced access. The control must exit 0 and say
+nothing. Everything else is a failure with a text of its own: a death by the wrong check, a crash that is not the
+expected one, a program that does not start or does not run on Stave, a time-out.
+"""
+
+import argparse
+import itertools
+import os
+import re
+import resource
+import signal
+import subprocess
+import sys
+
+FIRST_LINE = re.compile(
+    r"^stave: (?P<id>[a-z-]+): (?P<address>0x[0-9a-f]+) \((?P<detail>[^()]*)\) "
+    r"pid (?P<pid>\d+) (?P<path>\S+) see SECURITY\.md#(?P<anchor>[a-z-]+)$")
+MARKER = re.compile(r"^touching (?P<address>0x[0-9a-f]+) pid (?P<pid>\d+)$", re.M)
+
+# The faults whose report names the pointer that the caller passed. A metadata fault names the damaged word instead.
+NAMES_THE_POINTER = {"foreign-pointer", "interior-pointer", "misaligned-pointer", "double-free", "freed-pointer",
+                     "never-allocated"}
+
+NO_MEMORY, NOT_SERVED = 98, 99
+
+
+class Failure(Exception):
+    pass
+
+
+def signal_name(number):
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def excerpt(text, limit=600):
+    text = text.strip()
+    return text if len(text) <= limit else text[:limit] + " [...]"
+
+
+def run(program, environment, timeout):
+    """Runs a program in a session of its own, so that a time-out ends its children too. -> (code, stdout, stderr)"""
+    try:
+        child = subprocess.Popen([program], env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                 stderr=subprocess.PIPE, start_new_session=True)
+    except OSError as error:
+        raise Failure(f"does not start: {error}")
+    try:
+        out, err = child.communicate(timeout=timeout)
+    except subprocess.TimeoutExpired:
+        os.killpg(child.pid, signal.SIGKILL)
+        out, err = child.communicate()
+        raise Failure(f"did not end within {timeout} s; stdout: {excerpt(out.decode(errors='replace'))!r}, "
+                      f"stderr: {excerpt(err.decode(errors='replace'))!r}")
+    return child.returncode, out.decode(errors="replace"), err.decode(errors="replace")
+
+
+def check_started(code, out, err):
+    """Ends that say nothing about the allocator, whichever twin it was."""
+    if "ld.so: object" in err or "error while loading shared libraries" in err:
+        raise Failure(f"the loader refused the library: {excerpt(err)}")
+    if code == NOT_SERVED:
+        raise Failure("Stave does not serve this process (no stave_verify in it)")
+    if code == NO_MEMORY:
+        raise Failure("an allocation before the misuse failed")
+    if code in (126, 127):
+        raise Failure(f"could not be executed: exit {code}, stderr: {excerpt(err)!r}")
+
+
+def judge_control(code, out, err):
+    check_started(code, out, err)
+    if code < 0:
+        raise Failure(f"died by {signal_name(-code)}, and must exit 0; stderr: {excerpt(err)!r}")
+    if code != 0:
+        raise Failure(f"exited {code}, and must exit 0; stderr: {excerpt(err)!r}")
+    if MARKER.search(out):
+        raise Failure("announced a misuse, and is the twin without one")
+    if "survived\n" not in out:
+        raise Failure("did not reach its end")
+    if err:
+        raise Failure(f"wrote to stderr: {excerpt(err)!r}")
+
+
+def judge_misuse(code, out, err, fault, program):
+    check_started(code, out, err)
+    marker = MARKER.search(out)
+    first = err.split("\n", 1)[0]
+    if not marker:
+        how = signal_name(-code) if code < 0 else f"exit {code}"
+        raise Failure(f"ended before its misuse, by {how}; stderr: {excerpt(err)!r}")
+    if "survived\n" in out:
+        raise Failure(f"survived its misuse and ended by {signal_name(-code) if code < 0 else f'exit {code}'}"
+                      f"; stderr: {excerpt(err)!r}")
+    if fault == "guard":
+        if code != -signal.SIGSEGV:
+            raise Failure(f"ended by {signal_name(-code) if code < 0 else f'exit {code}'}, and must fault at the access; "
+                          f"stderr: {excerpt(err)!r}")
+        if err:
+            raise Failure(f"faulted, but wrote to stderr before: {excerpt(err)!r}")
+        return
+    if code >= 0:
+        raise Failure(f"exited {code} without a fault; stderr: {excerpt(err)!r}")
+    match = FIRST_LINE.match(first)
+    if not match:
+        raise Failure(f"died by {signal_name(-code)}, but its first line is not a fault report: {excerpt(err)!r}")
+    if match["id"] != fault:
+        raise Failure(f"died as {match['id']}, and must die as {fault}: {first}")
+    if match["anchor"] != fault:
+        raise Failure(f"names SECURITY.md#{match['anchor']} for {fault}: {first}")
+    if code != -signal.SIGABRT:
+        raise Failure(f"reported {fault}, but ended by {signal_name(-code)} instead of SIGABRT")
+    if match["pid"] != marker["pid"]:
+        raise Failure(f"reported pid {match['pid']}, and is {marker['pid']}: {first}")
+    if match["path"] != os.path.realpath(program):
+        raise Failure(f"reported {match['path']}, and is {os.path.realpath(program)}: {first}")
+    if fault in NAMES_THE_POINTER and int(match["address"], 16) != int(marker["address"], 16):
+        raise Failure(f"reported {match['address']}, and the misuse was at {marker['address']}: {first}")
+
+
+def declared_fault(source):
+    with open(source, encoding="utf-8") as file:
+        match = re.fullmatch(r"// FAULT: ([a-z-]+)\n", file.readline())
+    if not match:
+        raise Failure(f"{source} does not begin with '// FAULT: <id>'")
+    return match[1]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--fault", required=True, help="the id that must be reported, or 'guard'")
+    parser.add_argument("--source", help="the program's source, whose first line must name the same fault")
+    parser.add_argument("--program", required=True, help="the program with the misuse")
+    parser.add_argument("--control", required=True, help="its twin without")
+    parser.add_argument("--library", help="libstave.so, preloaded; without it the programs contain Stave themselves")
+    parser.add_argument("--profiles", default="light,default,strict,fuzz")
+    parser.add_argument("--guards", default="advice,mprotect", help="how guard pages are laid")
+    parser.add_argument("--options", default="", help="more of STAVE_OPTIONS, behind profile and guard mode")
+    parser.add_argument("--timeout", type=float, default=20)
+    parser.add_argument("--verbose", action="store_true")
+    arguments = parser.parse_args()
+
+    # Inherited by the children: no core files, and no runaway.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_CPU, (60, 60))
+    resource.setrlimit(resource.RLIMIT_DATA, (4 << 30, 4 << 30))
+
+    failures = []
+    runs = 0
+    try:
+        if arguments.source and declared_fault(arguments.source) != arguments.fault:
+            raise Failure(f"{arguments.source} declares {declared_fault(arguments.source)}, the build {arguments.fault}")
+        for path in filter(None, (arguments.program, arguments.control, arguments.library)):
+            if not os.path.isfile(path):
+                raise Failure(f"{path} is missing")
+    except Failure as failure:
+        failures.append(str(failure))
+    else:
+        modes = {"advice": "", "mprotect": ":guard_advice=0"}
+        for profile, guards in itertools.product(arguments.profiles.split(","), arguments.guards.split(",")):
+            environment = {name: value for name, value in os.environ.items()
+                           if name not in ("LD_PRELOAD", "STAVE_OPTIONS")}
+            environment["STAVE_OPTIONS"] = f"profile={profile}{modes[guards]}"
+            if arguments.options:
+                environment["STAVE_OPTIONS"] += f":{arguments.options}"
+            if arguments.library:
+                environment["LD_PRELOAD"] = os.path.abspath(arguments.library)
+            for program, judge, what in (
+                    (arguments.control, judge_control, "control"),
+                    (arguments.program, lambda *end: judge_misuse(*end, arguments.fault, arguments.program), "misuse")):
+                runs += 1
+                try:
+                    end = run(os.path.abspath(program), environment, arguments.timeout)
+                    judge(*end)
+                    if arguments.verbose:
+                        print(f"{what} [{environment['STAVE_OPTIONS']}] as expected: {end[2].splitlines()[:1]}")
+                except Failure as failure:
+                    failures.append(f"{what} [{environment['STAVE_OPTIONS']}] {failure}")
+    for failure in failures:
+        print(f"FAILED {os.path.basename(arguments.program)}: {failure}")
+    if not failures:
+        print(f"{os.path.basename(arguments.program)}: {arguments.fault} in each of {runs // 2} configurations")
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

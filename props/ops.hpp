@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// The operation language: programs of heap operations as data, shared by model tests and fuzzers.
+//
+// A program is a header record and any number of operation records, eight bytes each, little-endian:
+//
+//   header     | version | settings | threads | failures |         seed          |
+//   operation  |   op    |  thread  |  slot   |  detail  |       argument        |
+//
+// Decoding is total: any byte string of any length is a program. What is too short is filled up with zero bytes
+// (header) or dropped (last record). It is also stable: the meaning of a byte under version n never changes; new
+// operations come with version n+1, which old files do not name.
+//
+// Operations name no address. They act on numbered slots, and every operation is legal whatever a slot holds: an
+// empty slot stands for a null pointer, and what is put into an occupied one replaces what was there, which is freed
+// first. That is what keeps programs meaningful when a shrinker or a mutator drops a part of them.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace stave::props {
+
+inline constexpr unsigned kMaxThreads = 8;
+/// Slots that operations name one by one.
+inline constexpr unsigned kSlots = 64;
+/// Piles hold many allocations at once, so that eight bytes can fill a chunk.
+inline constexpr unsigned kPiles = 4;
+inline constexpr unsigned kPileCapacity = 1024;
+inline constexpr std::size_t kRecordBytes = 8;
+inline constexpr std::uint8_t kVersion = 1;
+
+/// Codes below 0x80 are legal use, those from 0x80 are misuse. The numbers are internal to a build; the bytes in a
+/// file go through the table of the file's version.
+enum class OpCode : std::uint8_t {
+  malloc_op = 0,
+  calloc_op,
+  realloc_op,
+  reallocarray_op,
+  aligned_alloc_op,
+  memalign_op,
+  free_op,
+  free_remote,   ///< free by a thread that is not the one that allocated
+  usable_size,
+  fill,          ///< writes new contents over all of the usable size
+  check,         ///< compares the contents of all that is live
+  exit_thread,
+  fork_child,
+  trim,
+  fail_next,     ///< plans a failure of coming system calls
+  pile_up,       ///< many mallocs of one size
+  pile_free,     ///< frees many of a pile, in one of four orders
+
+  double_free_local_local = 0x80,
+  double_free_local_remote,
+  double_free_remote_local,
+  double_free_remote_remote,
+  interior_free,
+  misaligned_free,
+  foreign_free,
+  realloc_freed,
+  usable_size_freed,
+};
+
+[[nodiscard]] constexpr bool is_misuse(OpCode code) { return static_cast<std::uint8_t>(code) >= 0x80; }
+
+/// Every operation, in the order of its code.
+[[nodiscard]] std::span<const OpCode> legal_ops();
+[[nodiscard]] std::span<const OpCode> misuse_ops();
+[[nodiscard]] const char* op_name(OpCode code);
+/// The id of the fault that a misuse must end with; nullptr for a legal operation.
+[[nodiscard]] const char* expected_fault(OpCode code);
+
+struct Op {
+  OpCode code = OpCode::malloc_op;
+  std::uint8_t thread = 0;  ///< below Header::threads once decoded
+  std::uint8_t slot = 0;    ///< below kSlots once decoded
+  std::uint8_t detail = 0;  ///< alignment, element count, failing call, or number of allocations
+  std::uint32_t argument = 0;
+
+  friend bool operator==(const Op&, const Op&) = default;
+};
+
+/// The systematic failures of a whole program: each `period`-th call of one kind (0: none fails).
+struct FailurePlan {
+  static constexpr std::uint8_t kAnyCall = 7;
+  std::uint8_t call = 0;  ///< number of the kind, kAnyCall for all of them
+  std::uint8_t period = 0;
+
+  friend bool operator==(const FailurePlan&, const FailurePlan&) = default;
+};
+
+struct Header {
+  std::uint8_t version = kVersion;
+  std::uint8_t profile = 1;     ///< 0 light, 1 default, 2 strict, 3 fuzz
+  bool guard_by_protect = false;
+  bool misuse_allowed = false;  ///< otherwise codes of misuse decode as legal operations
+  bool tight_region = false;    ///< so little address space that running out of it is ordinary
+  std::uint8_t threads = 1;
+  FailurePlan failures;
+  std::uint32_t seed = 0;
+
+  friend bool operator==(const Header&, const Header&) = default;
+};
+
+struct Program {
+  Header header;
+  std::vector<Op> ops;
+
+  friend bool operator==(const Program&, const Program&) = default;
+};
+
+/// The sizes that the size codes of operations mean: the edges of the heap's size classes come from outside, so that
+/// the table follows the allocator. Without an allocator at hand a rough table serves.
+class SizeTable {
+ public:
+  static constexpr unsigned kMaxClasses = 256;
+
+  SizeTable();
+  explicit SizeTable(std::span<const std::size_t> class_sizes);
+
+  /// Asks a heap for the edges: the usable size of each request is a class, if it is more than the request.
+  template <class UsableSizeOf>
+  [[nodiscard]] static SizeTable probe(UsableSizeOf&& usable_size_of, std::size_t limit) {
+    SizeTable table;
+    table.count_ = 0;
+    for (std::size_t size = 1; size <= limit && table.count_ < kMaxClasses;) {
+      const std::size_t usable = usable_size_of(size);
+      if (usable < size) break;
+      table.classes_[table.count_++] = usable;
+      size = usable + 1;
+    }
+    if (table.count_ == 0) table = SizeTable();
+    return table;
+  }
+
+  [[nodiscard]] std::size_t decode(std::uint32_t argument) const;
+  [[nodiscard]] std::span<const std::size_t> classes() const { return {classes_.data(), count_}; }
+
+ private:
+  std::array<std::size_t, kMaxClasses> classes_{};
+  unsigned count_ = 0;
+};
+
+/// A size below 2^28 as an argument that no table changes.
+[[nodiscard]] constexpr std::uint32_t literal_size(std::size_t size) {
+  return 0xE000'0000U | (static_cast<std::uint32_t>(size) & 0x0FFF'FFFFU);
+}
+/// class `index` of the table, moved by -1, 0 or +1 bytes.
+[[nodiscard]] constexpr std::uint32_t class_edge(unsigned index, int delta) {
+  return 0x4000'0000U | (index << 2U) | static_cast<std::uint32_t>(delta + 1);
+}
+/// Entry of the table of sizes that no machine can serve.
+[[nodiscard]] constexpr std::uint32_t huge_size(unsigned index) { return 0xD000'0000U | index; }
+
+/// The alignment that a detail byte stands for; some are no powers of two, or absurd ones.
+[[nodiscard]] std::size_t decode_alignment(std::uint8_t detail);
+[[nodiscard]] constexpr bool is_power_of_two(std::size_t n) { return n != 0 && (n & (n - 1)) == 0; }
+/// The number of elements that a detail byte stands for, given the element's size; some products overflow.
+[[nodiscard]] std::size_t decode_count(std::uint8_t detail, std::size_t element_size);
+
+/// Number of allocations of a pile operation.
+[[nodiscard]] constexpr unsigned pile_count(const Op& op) { return op.detail + 1U; }
+[[nodiscard]] constexpr unsigned pile_number(const Op& op) { return op.slot % kPiles; }
+/// Size of a pile's allocations: small and medium only, or one operation could ask for gigabytes.
+[[nodiscard]] inline std::size_t pile_size(const Op& op, const SizeTable& sizes) {
+  const std::size_t size = sizes.decode(op.argument);
+  return size > 65536 ? size % 65537 : size;
+}
+/// The order in which pile_free takes allocations.
+enum class PileOrder : std::uint8_t { newest_first, oldest_first, every_other, scattered };
+[[nodiscard]] constexpr PileOrder pile_order(const Op& op) { return static_cast<PileOrder>(op.argument & 3U); }
+/// Index, in a pile of `size` entries, of the next allocation to free; the same for a runner and for a printed
+/// program. `step` counts the allocations that the operation freed before.
+[[nodiscard]] unsigned pile_pick(const Op& op, unsigned size, unsigned step);
+
+/// What a fail_next operation plans.
+struct NextFailure {
+  std::uint8_t call;   ///< as FailurePlan::call
+  std::uint8_t skip;   ///< calls that still succeed
+  std::uint8_t count;  ///< calls that then fail
+};
+[[nodiscard]] constexpr NextFailure decode_failure(const Op& op) {
+  return {static_cast<std::uint8_t>(op.detail & 7U), static_cast<std::uint8_t>(op.argument & 0x1FU),
+          static_cast<std::uint8_t>(1U + ((op.argument >> 8U) & 7U))};
+}
+
+/// The thread that carries out a free_remote, or a misuse's second or remote step, for memory that `owner` holds.
+[[nodiscard]] constexpr unsigned other_thread(unsigned owner, unsigned wish, unsigned threads) {
+  return threads < 2 ? owner : (owner + 1 + wish % (threads - 1)) % threads;
+}
+
+/// Where misuse by interior pointer points: a multiple of 16 inside `usable` bytes (at least 32 of them).
+[[nodiscard]] constexpr std::size_t interior_offset(const Op& op, std::size_t usable) {
+  return 16 * (1 + op.argument % (usable / 16 - 1));
+}
+[[nodiscard]] constexpr std::size_t misaligned_offset(const Op& op) { return 1 + op.argument % 7; }
+/// Slots that hold less get an allocation of this size before an interior free.
+inline constexpr std::size_t kInteriorMinimum = 64;
+
+[[nodiscard]] Header decode_header(const std::uint8_t* data, std::size_t size);
+/// Decodes the record that starts at `record`.
+[[nodiscard]] Op decode_op(const Header& header, const std::uint8_t* record);
+/// The number of operation records in `size` bytes.
+[[nodiscard]] constexpr std::size_t op_count(std::size_t size) {
+  return size < 2 * kRecordBytes ? 0 : size / kRecordBytes - 1;
+}
+[[nodiscard]] Program decode(const std::uint8_t* data, std::size_t size);
+
+void encode_header(const Header& header, std::uint8_t* record);
+void encode_op(const Op& op, std::uint8_t* record);
+[[nodiscard]] std::vector<std::uint8_t> encode(const Program& program);
+
+[[nodiscard]] std::string to_text(const Header& header);
+[[nodiscard]] std::string to_text(const Op& op, const SizeTable& sizes);
+[[nodiscard]] std::string to_text(const Program& program, const SizeTable& sizes);
+/// A C program that does the same through the malloc family, with one POSIX thread for each logical one, handing
+/// over in the program's order. What has no public counterpart (failing system calls) stays as a comment.
+[[nodiscard]] std::string to_c(const Program& program, const SizeTable& sizes);
+
+}  // namespace stave::props

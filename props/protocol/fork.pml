@@ -1,0 +1,360 @@
+/* fork: the child gets memory as it is at one instant. The other threads are gone, and with them what was in
+ * their store buffers; what they were doing stays half done.
+ *
+ *   default   some other thread forks, at any instant. The heap's owner and a freer are gone. In the child two
+ *             threads run: one frees the pointers that the forking thread had, one takes the heap over.
+ *   OWN       the owner forks, between two of its operations. Its L, H, G and ring are whole, but a freer may be gone in
+ *             the middle of a remote free into it.
+ *
+ * In the child nobody may die falsely, no slot may have two owners, and at quiescence each free that had
+ * begun (its mark was set) is finished, the ring is empty and every signal still arrives.
+ * Slots that only a vanished thread knew stay live: the program lost them, not we.
+ */
+#ifndef NS
+#define NS 2
+#endif
+#ifndef MALLOCS
+#define MALLOCS 3
+#endif
+#ifndef CHILD_MALLOCS
+#define CHILD_MALLOCS 1
+#endif
+#ifndef LEGAL
+#define LEGAL
+#endif
+#define WORDS
+#define NC 1
+#define NH 1
+#define NT 2
+#define FREER 0                         /* before the fork a freer, after it a child's thread that frees */
+#define OWNER_T 1                       /* before the fork the owner, after it the child's thread that adopts */
+#define OWNER(c) 0
+#define NMAIL MALLOCS
+
+byte mail[NMAIL], forker_mail;          /* pointers on their way: slot + 1 */
+byte sent, got;
+byte forkers;                           /* pointers that live on in the child and that its threads may free */
+bit forked, swept, sweep_lock, freer_done, forked_again;
+byte kept;                              /* ghost: what must be live after the sweep */
+
+#define handed_out(c, b) skip
+#define zeroed(c, d) skip
+#include "machine.pml"
+#include "protocol.pml"
+
+inline commit(location, value)
+{
+  if
+  :: location == LOC_L(0) -> mem_l[0] = value
+  :: location == LOC_H(0) -> mem_h[0] = value
+  :: location == LOC_G(0) -> mem_g[0] = value
+  :: location == LOC_LINK(0) -> link_[0] = value
+  :: location >= LOC_MAIL(0) && location < LOC_MAIL(NMAIL) -> mail[location - LOC_MAIL(0)] = value
+  :: location == LOC_MAIL(NMAIL) -> forker_mail = value
+  :: else
+  fi
+}
+
+active proctype memory()
+{
+  byte k_;
+end:
+  do
+  DRAIN_ANY(OWNER_T)
+  :: atomic { buf[FREER].n > 0 -> drain(FREER, 0) }
+  od
+}
+
+#define BIT(s) (1 << (s))
+
+/* What is gone with its threads. */
+inline fork_now()
+{
+  d_step {
+    forked = 1;
+    buf[FREER].n = 0;
+    buf[FREER].loc[0] = 0; buf[FREER].loc[1] = 0; buf[FREER].loc[2] = 0;
+    buf[FREER].val[0] = 0; buf[FREER].val[1] = 0; buf[FREER].val[2] = 0;
+    buf[OWNER_T].n = 0;
+    buf[OWNER_T].loc[0] = 0; buf[OWNER_T].loc[1] = 0; buf[OWNER_T].loc[2] = 0;
+    buf[OWNER_T].val[0] = 0; buf[OWNER_T].val[1] = 0; buf[OWNER_T].val[2] = 0;
+    for (k_ : 0 .. NMAIL - 1) { mail[k_] = 0 }
+    k_ = 0; forker_mail = 0; sent = 0; got = 0;
+    kept = mem_l[0] & ~R[0];
+    live[0] = kept;
+#ifndef OWN
+    L[0] = 0; H[0] = 0; G[0] = 0; ring[0] = 0; A[0] = 0;        /* the owner's view went with it */
+#endif
+    if :: inbox[0] == 0 -> link_[0] = 0 :: else fi
+  }
+}
+
+/* ---- before the fork ---- */
+
+proctype parent_freer()
+{
+  byte s, g; LOCALS;
+  {
+  do
+  :: atomic { got < NMAIL && mail[got] != 0 -> s = mail[got] - 1; mail[got] = 0; got++ }
+     remote_free(FREER, 0, BIT(s));
+     s = 0
+  od
+  } unless { forked }
+}
+
+proctype parent_owner()
+{
+  byte mine, s, mallocs, k_; LOCALS;
+  {
+  do
+  :: atomic {
+       mallocs < MALLOCS && A[0] ->
+       if :: A[0] & BIT(0) -> s = 0 :: A[0] & BIT(1) -> s = 1 fi;
+       mallocs++
+     }
+     hand_out(OWNER_T, 0, BIT(s));
+     if
+     :: mine = mine | BIT(s)
+     :: atomic { buf[OWNER_T].n < SB -> store(OWNER_T, LOC_MAIL(sent), s + 1); sent++ }
+#ifndef OWN
+     :: atomic {
+          forkers == 0 && forker_mail == 0 && buf[OWNER_T].n < SB ->
+          store(OWNER_T, LOC_MAIL(NMAIL), s + 1)
+        }
+#endif
+     fi;
+     s = 0
+  :: atomic { mine & BIT(0) -> mine = mine & ~BIT(0) } take_back(OWNER_T, 0, BIT(0))
+  :: atomic { mine & BIT(1) -> mine = mine & ~BIT(1) } take_back(OWNER_T, 0, BIT(1))
+  :: atomic { ring[0] & BIT(0) -> skip } leave_ring(OWNER_T, 0, BIT(0))
+  :: atomic { ring[0] & BIT(1) -> skip } leave_ring(OWNER_T, 0, BIT(1))
+  :: atomic { inbox[0] != 0 -> skip } drain_inbox(OWNER_T, 0)
+  :: atomic { A[0] == 0 -> skip } refill(OWNER_T, 0)
+#ifdef OWN
+  :: atomic { DRAINED(OWNER_T) -> forkers = mine; fork_now() }
+#endif
+  od
+  } unless { forked }
+}
+
+#ifndef OWN
+proctype forker()
+{
+  byte k_;
+  do
+  :: atomic { forker_mail != 0 -> forkers = BIT(forker_mail - 1); forker_mail = 0 }
+  :: atomic { fork_now(); break }
+  od
+}
+#endif
+
+/* ---- the child ---- */
+
+/* The sweep itself may be cut off by another fork; the grandchild then begins it again. So each store leaves a
+ * state that the sweep knows. G goes first: it says what the word will be, and (L & ~R, no H) stays the same
+ * value while L, H and D are being written. */
+#ifdef FORK_TWICE
+#define MAY_TEAR if :: skip :: atomic { !forked_again -> forked_again = 1; goto again } fi
+#else
+#define MAY_TEAR skip
+#endif
+
+inline repair_word(c)                   /* impl: repair_word */
+{
+  atomic {
+    l = mem_l[c]; r = R[c]; d = D[c]; old = mem_h[c];
+    c_ = r & d & ~l;                    /* collected, its D and R not yet cleared */
+    bit_ = 0;
+    if
+    :: mem_g[c] == GUARD(l, old) -> bit_ = 1
+    :: else ->
+       if
+#ifndef NO_REPAIR_TORN_HANDOUT
+       :: (l & BIT(0)) && mem_g[c] == GUARD(l & ~BIT(0), old) -> bit_ = 1
+       :: (l & BIT(1)) && mem_g[c] == GUARD(l & ~BIT(1), old) -> bit_ = 1
+#endif
+#ifndef NO_REPAIR_TORN_FREE
+       :: !(l & BIT(0)) && mem_g[c] == GUARD(l | BIT(0), old & ~BIT(0)) -> bit_ = 1
+       :: !(l & BIT(1)) && mem_g[c] == GUARD(l | BIT(1), old & ~BIT(1)) -> bit_ = 1
+#endif
+#ifndef NO_REPAIR_TORN_RING
+       :: !((l | old) & BIT(0)) && mem_g[c] == GUARD(l, old | BIT(0)) -> bit_ = 1
+       :: !((l | old) & BIT(1)) && mem_g[c] == GUARD(l, old | BIT(1)) -> bit_ = 1
+#endif
+#ifndef NO_REPAIR_TORN_COLLECT
+       :: c_ && mem_g[c] == GUARD(l | c_, old & ~c_) -> bit_ = 1
+#endif
+#ifndef NO_REPAIR_TORN_SWEEP
+       :: mem_g[c] == GUARD(l & ~r, 0) -> bit_ = 1
+#endif
+       :: else
+       fi
+    fi;
+    if :: !bit_ || (d & ~r) -> DIE :: else fi;
+    bit_ = 0; c_ = 0
+  }
+#ifdef NO_FINISH_MARK
+  atomic { r = r & ~(l & ~d) }          /* a mark without D is left alone */
+#endif
+#ifdef NO_EMPTY_RING
+#define H_AFTER old
+#else
+#define H_AFTER 0
+#endif
+#ifndef SWEEP_GUARD_LAST
+#ifndef NO_REPAIR_GUARD
+  mem_g[c] = GUARD(l & ~r, H_AFTER); MAY_TEAR;
+#endif
+#endif
+  mem_l[c] = l & ~r; MAY_TEAR;
+  mem_h[c] = H_AFTER; MAY_TEAR;
+#ifdef SWEEP_GUARD_LAST
+  mem_g[c] = GUARD(l & ~r, H_AFTER); MAY_TEAR;
+#endif
+#ifndef NO_REPAIR_DONE
+  D[c] = 0; MAY_TEAR;
+#endif
+#ifndef NO_REPAIR_MARK
+#ifdef NO_FINISH_MARK
+  R[c] = R[c] & ~r;
+#else
+  R[c] = 0;
+#endif
+  MAY_TEAR;
+#endif
+  atomic { l = 0; r = 0; d = 0; old = 0 }
+}
+
+inline sweep_torn_heap(c)               /* impl: sweep_torn_heap */
+{
+  skip;
+again:
+  repair_word(c);
+#ifndef NO_RESET_PENDING
+  pending[c] = 0; MAY_TEAR;
+#endif
+#ifndef NO_RESET_INBOX
+  atomic { inbox[0] = 0; queued[c] = 0 } MAY_TEAR;
+#endif
+#ifndef NO_RESET_DUE
+  due[c] = 0; MAY_TEAR;
+#endif
+  skip
+}
+
+inline sweep_first(c)
+{
+  if
+  :: swept -> skip
+  :: else ->
+     atomic { !sweep_lock -> sweep_lock = 1 }
+     if
+     :: swept -> skip
+     :: else -> sweep_torn_heap(c); swept = 1
+     fi;
+     sweep_lock = 0
+  fi
+}
+
+proctype child_freer()
+{
+  byte s, g; LOCALS;
+  forked && _nr_pr == 4;               /* the parent is out of the picture: memory, init, two children are left */
+#ifdef OWN
+#ifndef OWN_REPAIR_LATE
+  swept;                                /* started by the forking thread, after its atfork handler */
+#endif
+#endif
+  do
+  :: atomic {
+       forkers != 0 ->
+       if :: forkers & BIT(0) -> s = 0 :: forkers & BIT(1) -> s = 1 fi;
+       forkers = forkers & ~BIT(s)
+     }
+#if !defined(OWN) && !defined(SWEEP_BESIDE_THREAD)
+     sweep_first(0);                    /* remote_free's first look at a heap that is older than this process */
+#endif
+     remote_free(FREER, 0, BIT(s));
+     atomic { kept = kept & ~BIT(s); s = 0 }
+  :: atomic { forkers == 0 -> break }
+  od;
+  freer_done = 1
+}
+
+proctype child_owner()
+{
+  byte mine, s, mallocs, c; LOCALS;
+  forked && _nr_pr == 4;               /* the parent is out of the picture: memory, init, two children are left */
+#ifdef OWN
+#ifdef OWN_REPAIR_LATE
+  if :: skip :: freer_done fi;
+#endif
+#ifndef NO_OWN_REPAIR
+  /* The own heap: finish what dead freers began (their step 4), collect, forget the signals that are lost. */
+#ifndef NO_OWN_FINISH_MARK
+  atomic { D[0] = D[0] | (R[0] & L[0]) }
+#endif
+#ifndef NO_OWN_COLLECT
+  collect_word(OWNER_T, 0);
+#endif
+#ifndef NO_OWN_RESET_PENDING
+  pending[0] = 0;
+#endif
+#ifndef NO_OWN_RESET_INBOX
+  atomic { inbox[0] = 0; queued[0] = 0 }
+#endif
+#ifndef NO_OWN_RESET_DUE
+  due[0] = 0;
+#endif
+#endif
+  swept = 1;
+#else
+#ifdef SWEEP_TWICE
+  if :: swept -> swept = 0 :: else fi;
+#endif
+  sweep_first(0);
+  atomic { L[0] = mem_l[0]; H[0] = mem_h[0]; G[0] = mem_g[0] }
+#endif
+  do
+  :: atomic {
+       mallocs < CHILD_MALLOCS && A[0] ->
+       if :: A[0] & BIT(0) -> s = 0 :: A[0] & BIT(1) -> s = 1 fi;
+       mallocs++
+     }
+     hand_out(OWNER_T, 0, BIT(s));
+     atomic { mine = mine | BIT(s); s = 0 }
+  :: atomic { mine & BIT(0) -> mine = mine & ~BIT(0) } take_back(OWNER_T, 0, BIT(0))
+  :: atomic { mine & BIT(1) -> mine = mine & ~BIT(1) } take_back(OWNER_T, 0, BIT(1))
+  :: atomic { inbox[0] != 0 -> skip } drain_inbox(OWNER_T, 0)
+  :: atomic { A[0] == 0 -> skip } refill(OWNER_T, 0)
+  :: atomic { freer_done && mine == 0 -> mallocs = 0; break }
+  od;
+  drain_inbox(OWNER_T, 0);
+  do
+  :: atomic { ring[0] & BIT(0) -> skip } leave_ring(OWNER_T, 0, BIT(0))
+  :: atomic { !(ring[0] & BIT(0)) && (ring[0] & BIT(1)) -> skip } leave_ring(OWNER_T, 0, BIT(1))
+  :: atomic { ring[0] == 0 -> break }
+  od;
+  atomic {
+    DRAINED(OWNER_T) ->
+    if
+    :: L[0] != kept || mem_l[0] != kept || H[0] || R[0] || D[0] || pending[0] || due[0] || inbox[0] -> BREAKS(lost_free)
+    :: else
+    fi
+  }
+  refill(OWNER_T, 0)
+}
+
+init {
+  atomic {
+    A[0] = ALL;
+    run child_freer();                  /* first: spin removes ended processes in the order opposite to this one */
+    run child_owner();
+#ifndef OWN
+    run forker();
+#endif
+    run parent_freer();
+    run parent_owner()
+  }
+}

@@ -1,0 +1,626 @@
+/* The protocol of a chunk's words, one inline per C++ function (`impl:` tags; ci/prove checks the names).
+ *
+ * Words are numbered through: word w belongs to chunk w / NW and has NS slots; bit s of L, H, R, D stands for slot s.
+ * A heap has one open word at a time (`cursor`): the word that it hands out from.
+ *
+ * What a variant takes away or makes wrong stands under #ifdef / #ifndef of the variant's name.
+ *
+ * L and H are the owner's view; what the other threads see of L is `mem_l`. R, D, pending and the inbox are changed by
+ * read-modify-writes only, so memory is their only place (but see lag_r, lag_d).
+ */
+
+#ifndef NW
+#define NW 1                            /* words per chunk */
+#endif
+#define NCHUNK (NC / NW)
+#define CHUNK(w) ((w) / NW)
+#define HEAP(w) OWNER(CHUNK(w))
+#define ALL ((1 << NS) - 1)             /* the valid bits of a word */
+
+/* ---- memory ---- */
+byte L[NC], H[NC];                      /* owner's view: live, held */
+byte A[NH];                             /* the cursor's candidates */
+byte cursor[NH];                        /* the open word + 1, or 0 */
+byte mem_l[NC];                         /* live, as other threads see it */
+byte R[NC], D[NC];                      /* marked, done */
+byte pending[NCHUNK];                   /* words whose done bits wait to be collected and were signalled */
+byte link_[NCHUNK];                     /* inbox_next */
+byte inbox[NH];                         /* chunk + 1; 0 = empty */
+bit released[NCHUNK];                   /* given back: no owner */
+byte gen[NCHUNK];                       /* ghost: how often the chunk was recycled */
+bit queued[NCHUNK];                     /* ghost: in an inbox, or popped and its link not yet read */
+
+/* ---- ghost: what the program owns ---- */
+byte live[NC];                          /* handed out and not yet freed, at the instant the step takes effect */
+byte dead;                              /* somebody died by name: nothing runs any more */
+
+/* The ways to break; an assertion's text is the name that the expectation list uses. */
+bit false_death, double_hand_out, silent_double_free, late_death, recycled_access, lost_free, slot_touched, wrong_inbox;
+#define BREAKS(what) atomic { what = 1; assert(!what) }
+
+#ifdef LEGAL                            /* a program that frees each pointer once must never die */
+#define DIE BREAKS(false_death)
+#else
+#define DIE dead = 1
+#endif
+
+/* ---- locations of plain stores ---- */
+#define LOC_L(w)     (w)
+#define LOC_LINK(k)  (NC + (k))
+#define LOC_SLOT(w)  (2 * NC + (w))     /* the freer's last store to the slot itself (poison) */
+#define LOC_H(w)     (3 * NC + (w))
+#define LOC_G(w)     (4 * NC + (w))
+#define LOC_CL(h)    (5 * NC + (h))
+#define LOC_CH(h)    (5 * NC + NH + (h))
+#define LOC_CURSOR(h) (5 * NC + 2 * NH + (h))
+#define LOC_LEAVING(h) (5 * NC + 3 * NH + (h))
+#define LOC_VISITED(k) (5 * NC + 4 * NH + (k))
+#define LOC_MAIL(k)  (6 * NC + 4 * NH + (k))
+
+/* WORDS: what the owner alone reads is memory too, because somebody else may have to go on with it (fork, adoption).
+ * A closed word has its guard G, here a perfect function of (L, H), the real one is keyed; instead of it the open word
+ * has copies of L and H in the cursor. Without WORDS nobody else ever looks, and all this is left out.
+ * The program order of the stores (L, H, then guard or copies) is part of the protocol: fork's child relies on it. */
+#define GUARD(l, h) ((l) | ((h) << NS))
+#define OPEN(w) (cursor[HEAP(w)] == (w) + 1)
+#ifdef WORDS
+byte G[NC], CL[NH], CH[NH], leaving[NH];                /* the owner's view */
+byte mem_h[NC], mem_g[NC], mem_cl[NH], mem_ch[NH], mem_cursor[NH], mem_leaving[NH];
+bit visited[NCHUNK];
+#define PLAIN(t, location, view, value) atomic { buf[t].n < SB -> view = value; store(t, location, view) }
+#define VERIFY(w) \
+  if \
+  :: OPEN(w) && (CL[HEAP(w)] != L[w] || CH[HEAP(w)] != H[w]) -> DIE \
+  :: !OPEN(w) && G[w] != GUARD(L[w], H[w]) -> DIE \
+  :: else \
+  fi
+#else
+#define PLAIN(t, location, view, value) skip
+#define VERIFY(w) skip
+#endif
+
+/* What a freer sees of L. FREERS_STORE: where a freer may have been (or may interrupt) the owner. */
+#ifdef FREERS_STORE
+#define SEEN_L(t, w) LOAD(t, LOC_L(w), mem_l[w])
+#else
+#define SEEN_L(t, w) mem_l[w]
+#endif
+
+/* Plain loads of R and D do not see a store half that lags. */
+#if defined(WEAK) && NC == 1            /* with two words the halves stay together: the model would be too large */
+#define LAGS
+byte lag_r[NT], lag_d[NT];              /* bits whose store half of thread t is not visible yet */
+#if NT == 2
+#define LAGGING_R (lag_r[0] | lag_r[1])
+#define LAGGING_D (lag_d[0] | lag_d[1])
+#else
+#define LAGGING_R (lag_r[0] | lag_r[1] | lag_r[2])
+#define LAGGING_D (lag_d[0] | lag_d[1] | lag_d[2])
+#endif
+#define SEEN_R(w) (R[w] & ~LAGGING_R)
+#define SEEN_D(w) (D[w] & ~LAGGING_D)
+#define R_FREE    (LAGGING_R == 0)      /* no read-modify-write between the halves of another's */
+#define D_FREE    (LAGGING_D == 0)
+#define RELEASED(t) (DRAINED(t) && lag_r[t] == 0 && lag_d[t] == 0)
+#else
+#define SEEN_R(w) R[w]
+#define SEEN_D(w) D[w]
+#define R_FREE    true
+#define D_FREE    true
+#define RELEASED(t) DRAINED(t)
+#endif
+
+#define LOCALS byte l, r, d, k, words, next, old
+
+/* A freer's step must find the chunk that its pointer was handed out from. */
+#ifdef LEGAL
+#define TOUCH(w) if :: gen[CHUNK(w)] != g || released[CHUNK(w)] -> BREAKS(recycled_access) :: else fi
+#else
+#define TOUCH(w) skip
+#endif
+
+/* ---- owner: malloc ---- */
+inline hand_out(t, w, b)                /* impl: hand_out */
+{
+  atomic {
+    A[HEAP(w)] = A[HEAP(w)] & ~(b);
+    VERIFY(w);
+    l = 0;
+#ifndef NO_HANDOUT_L
+    l = l | L[w];
+#endif
+#ifndef NO_HANDOUT_H
+    l = l | H[w];
+#endif
+#ifndef NO_HANDOUT_R
+    l = l | SEEN_R(w);
+#endif
+#ifndef NO_HANDOUT_D
+    l = l | SEEN_D(w);
+#endif
+    if
+    :: l & (b) -> DIE
+    :: else ->
+       /* hand-out takes effect with the loads of its check: a mark that comes later is ordered after it */
+       if :: live[w] & (b) -> BREAKS(double_hand_out) :: else fi;
+       live[w] = live[w] | (b);
+       handed_out(w, b)
+    fi;
+    l = L[w] | (b)                      /* a plain read, change, write: whoever gets between would be overwritten */
+  }
+  atomic { buf[t].n < SB -> L[w] = l; l = 0; store(t, LOC_L(w), L[w]) }
+  PLAIN(t, LOC_CL(HEAP(w)), CL[HEAP(w)], L[w]);
+#ifndef NO_PUBLISH_FENCE
+  fence_release(t)                      /* the pointer may be passed on by a relaxed store: L first */
+#else
+  skip
+#endif
+}
+
+/* The rest of a change to a word, after L. */
+inline write_word(t, w)                 /* impl: write_word */
+{
+#ifdef WORDS
+  atomic { buf[t].n < SB -> store(t, LOC_H(w), H[w]) }
+  if
+  :: OPEN(w) ->
+     PLAIN(t, LOC_CL(HEAP(w)), CL[HEAP(w)], L[w]);
+     PLAIN(t, LOC_CH(HEAP(w)), CH[HEAP(w)], H[w])
+  :: else ->
+     PLAIN(t, LOC_G(w), G[w], GUARD(L[w], H[w]))
+  fi
+#else
+  skip
+#endif
+}
+
+/* ---- owner: local free ---- */
+inline take_back(t, w, b)               /* impl: take_back */
+{
+  atomic {
+    VERIFY(w);
+    l = 0;
+#ifndef NO_LOCAL_R_CHECK
+    l = SEEN_R(w) & (b);
+#endif
+    if
+    :: !(L[w] & (b)) || l -> DIE
+    :: else
+    fi;
+    l = L[w] & ~(b)
+  }
+  atomic {
+    buf[t].n < SB ->
+    live[w] = live[w] & ~(b);
+    L[w] = l;
+    l = 0;
+    store(t, LOC_L(w), L[w])
+  }
+  H[w] = H[w] | (b);
+  write_word(t, w)
+}
+
+/* ---- any other thread: remote free ---- */
+inline remote_free(t, w, b)             /* impl: remote_free */
+{
+#ifndef NO_STEP1
+  atomic {                              /* step 1: a pointer that is not live dies before anything is written */
+    TOUCH(w);
+    if :: !(SEEN_L(t, w) & (b)) -> DIE :: else fi
+  }
+#endif
+#ifdef SLOT_STORES
+  atomic { store(t, LOC_SLOT(w), b) }   /* poison: a plain access to the slot, before D */
+#endif
+#if defined(WORDS) && !defined(VISITED_AFTER_MARK)
+  atomic { buf[t].n < SB -> store(t, LOC_VISITED(CHUNK(w)), 1) }
+#endif
+  mark_remote(t, w, b);
+#if defined(WORDS) && defined(VISITED_AFTER_MARK)
+  atomic { buf[t].n < SB -> store(t, LOC_VISITED(CHUNK(w)), 1) }
+#endif
+  complete_remote(t, w, b)
+}
+
+inline mark_remote(t, w, b)             /* impl: mark_remote */
+{
+#ifdef MARK_NOT_ACQUIRE
+  atomic { l = SEEN_L(t, w) }           /* step 3's load, satisfied before step 2 */
+#endif
+  atomic {                              /* step 2: the old value is the exact double-free check */
+#ifdef MARK_NOT_RELEASE
+    RMW_RELAXED_OK(t) && R_FREE ->
+#else
+    RELEASED(t) && R_FREE ->
+#endif
+    TOUCH(w);
+    old = R[w];
+    R[w] = R[w] | (b);
+    if
+    :: old & (b) ->
+#ifndef NO_MARK_CHECK
+       DIE
+#else
+       skip
+#endif
+    :: else ->
+#ifdef LAGS
+       lag_r[t] = b
+#else
+       live[w] = live[w] & ~(b)         /* the free takes effect when its mark becomes visible */
+#endif
+    fi;
+#ifndef NO_D
+    old = 0
+#endif
+  }
+#ifndef NO_STEP3
+  atomic {                              /* step 3: R was clear because the owner had collected this slot already */
+    TOUCH(w);
+#ifdef MARK_NOT_ACQUIRE
+    if :: skip :: l = SEEN_L(t, w) fi;
+    if :: !(l & (b)) -> DIE :: else fi;
+    l = 0
+#else
+    if :: !(SEEN_L(t, w) & (b)) -> DIE :: else fi
+#endif
+  }
+#endif
+}
+
+inline complete_remote(t, w, b)         /* impl: complete_remote */
+{
+  atomic {                              /* step 4: from here on the owner may collect the slot, if it was signalled */
+#ifdef DONE_NOT_RELEASE
+    RMW_RELAXED_OK(t) && D_FREE ->
+#else
+    RELEASED(t) && D_FREE ->
+#endif
+    TOUCH(w);
+#ifdef NO_D
+    skip                                /* R was "done" already in step 2, `old` is its old word */
+#else
+    old = D[w];
+    D[w] = D[w] | (b);
+#ifdef LAGS
+    if :: !(old & (b)) -> lag_d[t] = b :: else fi
+#endif
+#endif
+  }
+#ifdef SLOT_TOUCHED_AFTER_D             /* the freer zeroes or poisons too late */
+  atomic { if :: !(D[w] & (b)) -> BREAKS(slot_touched) :: else fi }
+#endif
+  if
+  :: old == 0 ->                        /* the first of its word signals for all that come until it is collected */
+     atomic {
+#ifdef PENDING_NOT_RELEASE
+       RMW_RELAXED_OK(t) ->
+#else
+       RELEASED(t) ->
+#endif
+       TOUCH(w);
+       old = pending[CHUNK(w)];
+       pending[CHUNK(w)] = pending[CHUNK(w)] | (1 << ((w) % NW))
+     }
+     if
+     :: old == 0 -> signal_owner(t, w)
+#ifdef PUSH_EVERY_TIME
+     :: else -> signal_owner(t, w)
+#else
+     :: else
+#endif
+     fi
+  :: else
+  fi;
+#ifdef CHUNK_TOUCHED_AFTER_SIGNAL       /* statistics in the header, say */
+  atomic { TOUCH(w) }
+#endif
+  old = 0
+}
+
+inline signal_owner(t, w)               /* impl: signal_owner */
+{
+  do
+  :: atomic { TOUCH(w); old = inbox[HEAP(w)] }
+     atomic { TOUCH(w); store(t, LOC_LINK(CHUNK(w)), old) }
+     atomic {
+#ifdef PUSH_NOT_RELEASE
+       RMW_RELAXED_OK(t) ->
+#else
+       RELEASED(t) ->
+#endif
+       if
+       :: inbox[HEAP(w)] == old ->
+          if :: queued[CHUNK(w)] -> BREAKS(wrong_inbox) :: else fi;     /* twice on one stack: its links form a ring */
+          queued[CHUNK(w)] = 1;
+          inbox[HEAP(w)] = CHUNK(w) + 1;
+          break
+       :: else -> skip
+       fi
+     }
+  od
+}
+
+/* ---- owner: collect ---- */
+#ifdef NO_D                             /* bits of a freer that is still at step 3 are in R too */
+#define COLLECT_SUBSET d
+#else
+#define COLLECT_SUBSET r
+#endif
+
+inline collect_word(t, w)               /* impl: collect_word */
+{
+  do
+  ::
+#ifdef COLLECT_NOT_ACQUIRE
+     atomic { r = SEEN_R(w) }           /* R's load, satisfied before D's */
+#endif
+     atomic {
+#ifdef NO_D
+       d = SEEN_R(w);
+#else
+       d = SEEN_D(w);
+#endif
+       if
+       :: d == 0 -> r = 0; break
+       :: else
+       fi
+     }
+     atomic {
+#ifndef COLLECT_NOT_ACQUIRE
+       r = SEEN_R(w);
+#endif
+#ifndef NO_COLLECT_CHECK
+       if
+       :: (d & ~r) || (COLLECT_SUBSET & ~L[w]) -> DIE
+       :: else
+       fi;
+#endif
+       r = 0;
+       VERIFY(w);
+       zeroed(w, d)                     /* the owner zeroes: the slot is still nobody else's */
+     }
+#ifndef CLEAR_L_LAST
+     clear_l(t, w);
+#endif
+#ifdef R_CLEARED_BEFORE_D
+     clear_r(t, w);
+     clear_d(t, w);
+#else
+     clear_d(t, w);
+     clear_r(t, w);
+#endif
+#ifdef CLEAR_L_LAST
+     clear_l(t, w);
+#endif
+     d = 0;
+     if
+#ifdef COLLECT_ONCE                     /* bits that came while we were at it have no signal of their own */
+     :: break
+#else
+     :: l == 0 -> break                 /* D was left at 0: whoever comes now signals */
+#endif
+     :: l != 0 -> l = 0
+     fi
+  od;
+  l = 0
+}
+
+inline clear_l(t, w)
+{
+  atomic { buf[t].n < SB -> L[w] = L[w] & ~d; store(t, LOC_L(w), L[w]) }
+  H[w] = H[w] | d;
+  write_word(t, w)
+}
+
+inline clear_d(t, w)
+{
+#ifdef NO_D
+  skip
+#else
+  atomic {
+#ifdef CLEAR_D_NOT_RELEASE
+    RMW_RELAXED_OK(t) && D_FREE ->
+#else
+    DRAINED(t) && D_FREE ->
+#endif
+#ifdef CLEAR_D_BY_STORE
+    D[w] = 0;
+#else
+    D[w] = D[w] & ~d;
+#endif
+    l = D[w]
+  }
+#endif
+}
+
+inline clear_r(t, w)
+{
+  atomic {
+#ifdef CLEAR_R_NOT_RELEASE
+    RMW_RELAXED_OK(t) && R_FREE ->
+#else
+    DRAINED(t) && R_FREE ->
+#endif
+#ifdef CLEAR_R_BY_STORE
+    R[w] = 0;
+#else
+    R[w] = R[w] & ~d;
+#endif
+#ifdef NO_D
+    l = R[w]
+#else
+    skip
+#endif
+  }
+}
+
+/* May the chunk go? Nothing live, and no word open. What is not collected is still live. */
+#if NW > 1
+#define EMPTY(c) (L[(c) * NW] == 0 && L[(c) * NW + 1] == 0)
+#define SERVES(c) (cursor[OWNER(c)] == (c) * NW + 1 || cursor[OWNER(c)] == (c) * NW + 2)
+#else
+#define EMPTY(c) (L[c] == 0)
+#define SERVES(c) (cursor[OWNER(c)] == (c) + 1)
+#endif
+#define MAY_RELEASE(c) (gen[c] < MAXGEN && !released[c] && EMPTY(c) && !SERVES(c))
+
+/* ---- owner: inbox ---- */
+inline drain_inbox(t, h)                /* impl: drain_inbox */
+{
+  atomic { DRAINED(t) -> k = inbox[h]; inbox[h] = 0 }
+  do
+  :: k != 0 ->
+     atomic {
+       /* not a chunk of this heap: only a late double freer can have brought it here */
+       if :: OWNER(k - 1) != h || released[k - 1] -> DIE :: else fi;
+#ifndef LINK_AFTER_EXCHANGE
+       queued[k - 1] = 0;
+       next = link_[k - 1]              /* before the exchange: after it the chunk may be pushed again */
+#endif
+     }
+     atomic { DRAINED(t) -> words = pending[k - 1]; pending[k - 1] = 0 }
+#ifdef LINK_AFTER_EXCHANGE
+     atomic { queued[k - 1] = 0; next = link_[k - 1] }
+#endif
+     do
+     :: atomic { words & 1 -> words = words & ~1 }
+        collect_one(t, (k - 1) * NW)
+#if NW > 1
+     :: atomic { !(words & 1) && (words & 2) -> words = words & ~2 }
+        collect_one(t, (k - 1) * NW + 1)
+#endif
+     :: atomic { words == 0 -> break }
+     od;
+     atomic { k = next; next = 0 }
+  :: else -> break
+  od
+}
+
+/* A chunk that became empty may go at once: nothing of it may be left to do here. */
+inline collect_one(t, w)
+{
+  if :: released[CHUNK(w)] && !dead -> BREAKS(wrong_inbox) :: else fi;
+  collect_word(t, w);
+#if MAXGEN > 0
+  if
+  :: skip
+  :: atomic { MAY_RELEASE(CHUNK(w)) -> skip } release_chunk(CHUNK(w))
+  fi
+#endif
+}
+
+/* ---- owner: refill ---- */
+#ifdef WORDS                            /* the copies first, then the cursor says that they count */
+#define OPEN_STORE(t, h, value) PLAIN(t, LOC_CURSOR(h), cursor[h], value)
+#else
+#define OPEN_STORE(t, h, value) cursor[h] = value
+#endif
+
+inline refill(t, w)                     /* impl: refill */
+{
+  close_cursor(t, HEAP(w));
+#ifdef CLEAR_QUEUE_ELSEWHERE            /* "no need to wait for the inbox: look what is pending" */
+  atomic { DRAINED(t) -> words = pending[CHUNK(w)]; pending[CHUNK(w)] = 0 }
+  if
+  :: words & (1 << ((w) % NW)) -> collect_word(t, w)
+  :: else
+  fi;
+  words = 0;
+#endif
+#ifdef COLLECT_UNSIGNALLED              /* "no need to wait for the signal: look what is done" */
+  collect_word(t, w);
+#endif
+  if :: inbox[HEAP(w)] -> drain_inbox(t, HEAP(w)) :: else fi;
+  if
+  :: !released[CHUNK(w)] ->             /* draining may have emptied and released it */
+     leave_hold(t, w);
+     atomic {
+#ifdef REFILL_WITHOUT_L
+       l = ALL & ~H[w];
+#else
+       l = ALL & ~L[w] & ~H[w];
+#endif
+     }
+     if
+     :: l ->
+        PLAIN(t, LOC_CL(HEAP(w)), CL[HEAP(w)], L[w]);
+        PLAIN(t, LOC_CH(HEAP(w)), CH[HEAP(w)], H[w]);
+        atomic { OPEN_STORE(t, HEAP(w), (w) + 1); A[HEAP(w)] = l }
+     :: else
+     fi;
+     l = 0
+  :: else
+  fi
+}
+
+/* Some of the held slots become available, nobody can predict which. */
+inline leave_hold(t, w)                 /* impl: leave_hold */
+{
+  atomic {
+    VERIFY(w);
+#ifndef NO_REFILL_CHECK
+    if :: SEEN_R(w) & ~L[w] -> DIE :: else fi;
+#endif
+    l = H[w];
+    if
+    :: l & 1 -> if :: l = l & ~1 :: skip fi
+    :: else
+    fi;
+#if NS > 1
+    if
+    :: l & 2 -> if :: l = l & ~2 :: skip fi
+    :: else
+    fi
+#endif
+  }
+  if
+  :: l ->                               /* the bits that leave */
+#ifndef NO_LEAVING
+     PLAIN(t, LOC_LEAVING(HEAP(w)), leaving[HEAP(w)], l);
+#endif
+     atomic { H[w] = H[w] & ~l }
+     l = 0;
+#ifdef WORDS
+     atomic { buf[t].n < SB -> store(t, LOC_H(w), H[w]) }
+#endif
+     PLAIN(t, LOC_G(w), G[w], GUARD(L[w], H[w]))
+  :: else
+  fi
+}
+
+inline close_cursor(t, h)               /* impl: close_cursor */
+{
+  if
+  :: cursor[h] != 0 ->
+     atomic { VERIFY(cursor[h] - 1) }
+     PLAIN(t, LOC_G(cursor[h] - 1), G[cursor[h] - 1], GUARD(L[cursor[h] - 1], H[cursor[h] - 1]));
+     atomic { OPEN_STORE(t, h, 0); A[h] = 0 }
+  :: else
+  fi
+}
+
+/* ---- owner: an empty chunk goes back, and comes again ---- */
+inline release_chunk(c)                 /* impl: release_chunk */
+{
+  atomic {
+#ifndef NO_PENDING_CHECK_AT_RELEASE
+    if :: pending[c] -> DIE :: else fi;
+#endif
+    released[c] = 1;
+    gen[c]++
+  }
+}
+
+inline acquire_chunk(c)                 /* impl: acquire_chunk */
+{
+  atomic {
+    released[c] ->
+    R[(c) * NW] = 0; D[(c) * NW] = 0; H[(c) * NW] = 0;  /* its header page is a new one */
+#if NW > 1
+    R[(c) * NW + 1] = 0; D[(c) * NW + 1] = 0; H[(c) * NW + 1] = 0;
+#endif
+    pending[c] = 0;
+    released[c] = 0
+  }
+}

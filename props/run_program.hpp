@@ -1,0 +1,583 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// Runs operations on a heap beside a model of it, and judges each answer. One interpreter for model tests and fuzzers.
+//
+// What every heap owes, checked after every operation (or, when sampled, where the operation acted):
+//   P1  no two live allocations have a byte in common, and all lie in the heap's region
+//   P2  contents stay until the owner changes them
+//   P3  addresses are multiples of 16 and of the alignment that was asked for
+//   P4  the usable size is at least what was asked for, and does not change
+//   P5  calloc gives zeroes
+//   P6  realloc keeps the first min(old, new) bytes; when it fails, everything stays as it was
+//   P7  what cannot be served is answered by nullptr and ENOMEM, or EINVAL for a bad alignment; free keeps errno
+//   P8  a refusal needs a reason: an impossible size, a system call that failed, or address space that is short
+//   P9  counts equal the model's
+//   P10 verify() holds
+//   P11 no fault is reported, unless the operation is a misuse, which must end with the fault that it names
+//   P12 under AddressSanitizer what is live is addressable, and what is freed is not
+#pragma once
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdarg>
+#include <cstdint>
+#include <cstdio>
+#include <cstring>
+
+#include "props/contents.hpp"
+#include "props/heap_concept.hpp"
+#include "props/ops.hpp"
+#include "props/reference_heap.hpp"
+
+#if defined(__SANITIZE_ADDRESS__)
+#define STAVE_PROPS_ASAN 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define STAVE_PROPS_ASAN 1
+#endif
+#endif
+#ifndef STAVE_PROPS_ASAN
+#define STAVE_PROPS_ASAN 0
+#endif
+#if STAVE_PROPS_ASAN
+#include <sanitizer/asan_interface.h>
+#endif
+
+namespace stave::props {
+
+/// Where and why a heap broke its word.
+struct Failure {
+  const char* rule = nullptr;  ///< nullptr: it did not
+  const void* address = nullptr;
+  unsigned op = 0;             ///< index of the operation
+  char detail[200] = {};
+
+  [[nodiscard]] explicit operator bool() const { return rule != nullptr; }
+};
+
+enum class Thoroughness : std::uint8_t { every_op, sampled };
+
+/// How a single request ended; two heaps that are both right agree on these.
+enum class Outcome : std::uint8_t { nothing, served, no_memory, bad_alignment, freed };
+
+/// Whether the heap poisons what it holds back; only Stave does.
+template <class H>
+inline constexpr bool kPoisons = requires { requires H::kPoisons; };
+
+template <Heap H, class Model = ReferenceHeap>
+class Runner {
+ public:
+  Runner(H& heap, const SizeTable& sizes, Thoroughness thoroughness)
+      : heap_(heap), sizes_(sizes), thoroughness_(thoroughness) {}
+
+  /// The heap must be as new, and set up as `header` says.
+  void begin(const Header& header) {
+    header_ = header;
+    heap_.failures().clear();
+    if (header.failures.period != 0) heap_.failures().plan_periodic(header.failures.call, header.failures.period);
+    std::fill(std::begin(slots_), std::end(slots_), Slot{});
+    std::fill(std::begin(piled_), std::end(piled_), 0U);
+    model_.clear();
+    failure_ = Failure();
+    over_ = false;
+    fills_ = header.seed;
+    steps_ = 0;
+  }
+
+  /// Carries out an operation. Nothing happens after a failure or after a misuse was detected as it must be.
+  void step(const Op& op) {
+    if (done()) return;
+    failure_.op = steps_++;
+    provoking_ = nullptr;
+    outcome_ = Outcome::nothing;
+    if (guarded([&] {
+          execute(op);
+          inspect(op);
+        })) {
+      if (provoking_ != nullptr && !failure_) fail("P11 a misuse was not detected", nullptr, "%s", provoking_);
+    } else {
+      judge_fault();
+    }
+  }
+
+  /// Frees all that is live, by changing threads, and checks that nothing is left.
+  void finish() {
+    if (done()) return;
+    failure_.op = steps_;
+    heap_.failures().clear();
+    const bool returned = guarded([&] {
+      unsigned thread = 0;
+      for (Slot& slot : slots_) free_slot(slot, thread++ % header_.threads);
+      for (unsigned pile = 0; pile < kPiles; ++pile) {
+        for (unsigned i = 0; i < piled_[pile]; ++i) free_slot(piles_[pile][i], thread++ % header_.threads);
+        piled_[pile] = 0;
+      }
+      check_counts();
+      check_invariants();
+    });
+    if (!returned) judge_fault();
+  }
+
+  /// A failure, or a misuse that was detected: the heap may only be reset or thrown away.
+  [[nodiscard]] bool done() const { return failure_ || over_; }
+  [[nodiscard]] bool expected_death() const { return over_; }
+  [[nodiscard]] const Failure& failure() const { return failure_; }
+  [[nodiscard]] Outcome outcome() const { return outcome_; }
+  [[nodiscard]] Model& model() { return model_; }
+  [[nodiscard]] char* slot_address(unsigned slot) const { return slots_[slot].address; }
+  [[nodiscard]] std::uint64_t steps() const { return steps_; }
+
+ private:
+  struct Slot {
+    char* address = nullptr;
+    std::uint8_t owner = 0;
+  };
+
+  // Out of line: a frame that setjmp returns to twice must hold nothing that the compiler keeps in a register.
+  template <class Act>
+  [[gnu::noinline]] bool guarded(Act&& act) {
+    Escape& escape = heap_.escape();
+    escape.fault = nullptr;
+    escape.armed = true;
+    // NOLINTNEXTLINE(cert-err52-cpp): the way out of a heap that must not unwind.
+    if (setjmp(escape.env) != 0) return false;
+    act();
+    escape.armed = false;
+    return true;
+  }
+
+  [[gnu::format(printf, 4, 5)]] void fail(const char* rule, const void* address, const char* format, ...) {
+    if (failure_) return;
+    failure_.rule = rule;
+    failure_.address = address;
+    va_list arguments;
+    va_start(arguments, format);
+    std::vsnprintf(failure_.detail, sizeof failure_.detail, format, arguments);
+    va_end(arguments);
+  }
+
+  void judge_fault() {
+    const Escape& escape = heap_.escape();
+    const char* const found = escape.fault != nullptr ? escape.fault : "?";
+    if (provoking_ != nullptr && std::strcmp(provoking_, found) == 0) {
+      over_ = true;
+      return;
+    }
+    fail("P11 a fault was reported", escape.address, "%s (%s)%s%s", found, escape.rule != nullptr ? escape.rule : "-",
+         provoking_ != nullptr ? ", expected " : "", provoking_ != nullptr ? provoking_ : "");
+  }
+
+  // --- the heap's calls, each with what it owes by itself ---
+
+  struct Request {
+    std::size_t size;
+    std::size_t alignment;
+    std::uint64_t injected;
+  };
+
+  [[nodiscard]] Request request(std::size_t size, std::size_t alignment) {
+    errno = 0;
+    return {size, alignment, heap_.failures().injected()};
+  }
+
+  [[nodiscard]] bool may_refuse(const Request& wanted) const {
+    if (heap_.failures().injected() != wanted.injected || header_.tight_region) return true;
+    const std::size_t enough = heap_.region_bytes() / 8;
+    return wanted.size > enough || wanted.alignment > enough || model_.live_bytes() + wanted.size > enough;
+  }
+
+  void check_refusal(const Request& wanted) {
+    const int error = errno;
+    outcome_ = Outcome::no_memory;
+    if (error != ENOMEM) fail("P7 errno of a refusal is ENOMEM", nullptr, "errno %d, size %zu", error, wanted.size);
+    if (!may_refuse(wanted)) {
+      fail("P8 a refusal needs a reason", nullptr, "size %zu, alignment %zu, %llu bytes live", wanted.size,
+           wanted.alignment, static_cast<unsigned long long>(model_.live_bytes()));
+    }
+  }
+
+  /// Judges a new address and enters it into the model. Returns whether it is one.
+  bool settle(Slot& slot, unsigned thread, void* result, const Request& wanted) {
+    slot.address = nullptr;
+    slot.owner = static_cast<std::uint8_t>(thread);
+    if (result == nullptr) {
+      check_refusal(wanted);
+      return false;
+    }
+    outcome_ = Outcome::served;
+    char* const address = static_cast<char*>(result);
+    const auto value = reinterpret_cast<std::uintptr_t>(result);
+    if (value % 16 != 0 || value % wanted.alignment != 0) {
+      fail("P3 addresses are aligned", address, "alignment %zu", wanted.alignment);
+    }
+    const bool slack_is_open = opens_slack(address, wanted.size);
+    const std::size_t usable = heap_.usable_size(thread, address);
+    if (slack_is_open && usable > wanted.size + 8) {
+      fail("P12 slack is not addressable", address + wanted.size, "size %zu, usable %zu", wanted.size, usable);
+    }
+    if (usable < wanted.size) fail("P4 the usable size suffices", address, "%zu < %zu", usable, wanted.size);
+    if (value < region_start() || usable > heap_.region_bytes() ||
+        value - region_start() > heap_.region_bytes() - usable) {
+      fail("P1 allocations lie in the region", address, "size %zu, usable %zu", wanted.size, usable);
+    }
+    if (failure_) return false;
+    Allocation allocation;
+    allocation.address = address;
+    allocation.size = wanted.size;
+    allocation.usable = usable;
+    allocation.alignment = wanted.alignment;
+    allocation.fill = ++fills_;
+    allocation.owner = static_cast<std::uint8_t>(thread);
+    if (!model_.add(allocation)) {
+      fail("P1 allocations do not overlap", address, "size %zu, usable %zu", wanted.size, usable);
+      return false;
+    }
+#if STAVE_PROPS_ASAN
+    if constexpr (kPoisons<H>) {
+      if (usable != 0 && __asan_region_is_poisoned(address, usable) != nullptr) {
+        fail("P12 what is live is addressable", __asan_region_is_poisoned(address, usable), "size %zu", wanted.size);
+        return false;
+      }
+    }
+#endif
+    slot.address = address;
+    return true;
+  }
+
+  /// Whether the byte behind the last granule of `size` bytes is addressable.
+  [[nodiscard]] static bool opens_slack(const char* address, std::size_t size) {
+#if STAVE_PROPS_ASAN
+    // A request of nothing may be served as one of a byte.
+    const std::size_t granules = (std::max<std::size_t>(size, 1) + 7) & ~std::size_t{7};
+    if constexpr (kPoisons<H>) return __asan_address_is_poisoned(address + granules) == 0;
+#endif
+    static_cast<void>(address);
+    static_cast<void>(size);
+    return false;
+  }
+
+  void paint(const Slot& slot) {
+    const Allocation* const allocation = model_.find(slot.address);
+    write_pattern(slot.address, allocation->usable, allocation->fill);
+  }
+
+  void check_contents(const Allocation& allocation) {
+    const std::size_t where = find_mismatch(allocation.address, allocation.usable, allocation.usable, allocation.fill);
+    if (where != kNoMismatch) {
+      fail("P2 contents stay", allocation.address + where, "byte %zu of %zu (usable %zu)", where, allocation.size,
+           allocation.usable);
+    }
+  }
+
+  /// What is larger than any quarantine is given back to the kernel at once, and no longer the heap's to poison.
+  static constexpr std::size_t kMayBeUnmapped = std::size_t{64} << 20U;
+
+  void check_gone(const void* address) {
+#if STAVE_PROPS_ASAN
+    if constexpr (kPoisons<H>) {
+      if (__asan_address_is_poisoned(address) == 0) fail("P12 what is freed is not addressable", address, "freed");
+    }
+#endif
+    static_cast<void>(address);
+  }
+
+  void free_slot(Slot& slot, unsigned thread) {
+    constexpr int kMark = 0x5A;
+    char* const address = slot.address;
+    const Allocation* const allocation = address != nullptr ? model_.find(address) : nullptr;
+    const std::size_t usable = allocation != nullptr ? allocation->usable : 0;
+    if (allocation != nullptr) check_contents(*allocation);
+    if (failure_) return;
+    errno = kMark;
+    heap_.deallocate(thread, address);
+    if (errno != kMark) fail("P7 free keeps errno", address, "errno %d", errno);
+    slot.address = nullptr;
+    if (address == nullptr) return;
+    model_.remove(address);
+    if (usable != 0 && usable < kMayBeUnmapped) check_gone(address);
+    outcome_ = Outcome::freed;
+  }
+
+  void allocate(Slot& slot, unsigned thread, std::size_t size) {
+    const Request wanted = request(size, 1);
+    void* const result = heap_.allocate(thread, size);
+    if (settle(slot, thread, result, wanted)) paint(slot);
+  }
+
+  void allocate_zeroed(Slot& slot, unsigned thread, std::size_t count, std::size_t size) {
+    std::size_t product = 0;
+    if (__builtin_mul_overflow(count, size, &product)) product = SIZE_MAX;
+    const Request wanted = request(product, 1);
+    void* const result = heap_.allocate_zeroed(thread, count, size);
+    if (!settle(slot, thread, result, wanted)) return;
+    const std::size_t where = find_nonzero(slot.address, product);
+    if (where != kNoMismatch) fail("P5 calloc gives zeroes", slot.address + where, "byte %zu of %zu", where, product);
+    paint(slot);
+  }
+
+  void allocate_aligned(Slot& slot, unsigned thread, std::size_t alignment, std::size_t size) {
+    const Request wanted = request(size, alignment);
+    void* const result = heap_.allocate_aligned(thread, alignment, size);
+    if (!is_power_of_two(alignment)) {
+      slot.owner = static_cast<std::uint8_t>(thread);
+      outcome_ = Outcome::bad_alignment;
+      if (result != nullptr || errno != EINVAL) {
+        fail("P7 a bad alignment is EINVAL", result, "alignment %zu, errno %d", alignment, errno);
+      }
+      return;
+    }
+    if (settle(slot, thread, result, wanted)) paint(slot);
+  }
+
+  void reallocate(Slot& slot, unsigned thread, std::size_t size) {
+    char* const old_address = slot.address;
+    Allocation old;
+    if (old_address != nullptr) {
+      old = *model_.find(old_address);
+      check_contents(old);
+    }
+    if (failure_) return;
+    const Request wanted = request(size, 1);
+    void* const result = heap_.reallocate(thread, old_address, size);
+    if (old_address == nullptr) {
+      if (settle(slot, thread, result, wanted)) paint(slot);
+      return;
+    }
+    slot.owner = static_cast<std::uint8_t>(thread);
+    if (size == 0) {
+      if (result != nullptr) fail("P6 realloc to nothing frees", result, "not a null pointer");
+      model_.remove(old_address);
+      slot.address = nullptr;
+      outcome_ = Outcome::freed;
+      return;
+    }
+    if (result == nullptr) {
+      check_refusal(wanted);
+      const std::size_t usable = heap_.usable_size(thread, old_address);
+      if (usable != old.usable) fail("P6 a failed realloc keeps the size", old_address, "%zu, was %zu", usable, old.usable);
+      check_contents(old);
+      return;
+    }
+    model_.remove(old_address);
+    if (!settle(slot, thread, result, wanted)) return;
+    const std::size_t where = find_mismatch(slot.address, old.usable, std::min(old.usable, size), old.fill);
+    if (where != kNoMismatch) {
+      fail("P6 realloc keeps contents", slot.address + where, "byte %zu, from %zu to %zu", where, old.usable, size);
+    }
+    paint(slot);
+    if (slot.address != old_address && old.usable != 0 && old.usable < kMayBeUnmapped) check_gone_unless_inside(old_address, slot);
+  }
+
+  /// A moved realloc's old start may lie inside the new block when that one was grown downwards.
+  void check_gone_unless_inside(const char* address, const Slot& slot) {
+    const Allocation* const allocation = model_.find(slot.address);
+    if (address < allocation->address || address >= allocation->end()) check_gone(address);
+  }
+
+  // --- operations ---
+
+  void replace(Slot& slot, unsigned thread) {
+    if (slot.address != nullptr) free_slot(slot, thread);
+    slot.owner = static_cast<std::uint8_t>(thread);
+  }
+
+  void execute(const Op& op) {
+    Slot& slot = slots_[op.slot];
+    const unsigned thread = op.thread;
+    const std::size_t size = sizes_.decode(op.argument);
+    switch (op.code) {
+      case OpCode::malloc_op:
+        replace(slot, thread);
+        if (!failure_) allocate(slot, thread, size);
+        break;
+      case OpCode::calloc_op:
+        replace(slot, thread);
+        if (!failure_) allocate_zeroed(slot, thread, decode_count(op.detail, size), size);
+        break;
+      case OpCode::realloc_op: reallocate(slot, thread, size); break;
+      case OpCode::reallocarray_op: {
+        std::size_t product = 0;
+        if (__builtin_mul_overflow(decode_count(op.detail, size), size, &product)) {
+          outcome_ = Outcome::no_memory;
+          slot.owner = static_cast<std::uint8_t>(thread);
+        } else {
+          reallocate(slot, thread, product);
+        }
+        break;
+      }
+      case OpCode::aligned_alloc_op:
+      case OpCode::memalign_op:
+        replace(slot, thread);
+        if (!failure_) allocate_aligned(slot, thread, decode_alignment(op.detail), size);
+        break;
+      case OpCode::free_op: free_slot(slot, thread); break;
+      case OpCode::free_remote: free_slot(slot, other_thread(slot.owner, op.detail, header_.threads)); break;
+      case OpCode::usable_size: {
+        const std::size_t usable = heap_.usable_size(thread, slot.address);
+        const std::size_t expected = slot.address != nullptr ? model_.find(slot.address)->usable : 0;
+        if (usable != expected) fail("P4 the usable size does not change", slot.address, "%zu, was %zu", usable, expected);
+        break;
+      }
+      case OpCode::fill:
+        if (slot.address != nullptr) {
+          check_contents(*model_.find(slot.address));
+          model_.find(slot.address)->fill = ++fills_;
+          paint(slot);
+        }
+        break;
+      case OpCode::check: check_everything(); break;
+      case OpCode::exit_thread: heap_.exit_thread(thread); break;
+      case OpCode::fork_child: heap_.fork_child(thread); break;
+      case OpCode::trim: static_cast<void>(heap_.trim(thread)); break;
+      case OpCode::fail_next: {
+        const NextFailure next = decode_failure(op);
+        heap_.failures().plan_next(next.call, next.skip, next.count);
+        break;
+      }
+      case OpCode::pile_up: {
+        unsigned& piled = piled_[pile_number(op)];
+        const unsigned count = std::min(pile_count(op), kPileCapacity - piled);
+        const std::size_t each = pile_size(op, sizes_);
+        for (unsigned i = 0; i < count && !failure_; ++i) {
+          Slot& entry = piles_[pile_number(op)][piled++];
+          entry = Slot{};
+          allocate(entry, thread, each);
+        }
+        break;
+      }
+      case OpCode::pile_free: {
+        Slot* const pile = piles_[pile_number(op)];
+        unsigned& piled = piled_[pile_number(op)];
+        const unsigned count = std::min(pile_count(op), piled);
+        for (unsigned i = 0; i < count && !failure_; ++i) {
+          const unsigned index = pile_pick(op, piled, i);
+          free_slot(pile[index], thread);
+          std::copy(pile + index + 1, pile + piled, pile + index);
+          --piled;
+        }
+        break;
+      }
+      default: misuse(op, slot, size); break;
+    }
+  }
+
+  void misuse(const Op& op, Slot& slot, std::size_t size) {
+    if (op.code == OpCode::foreign_free) {
+      alignas(16) static char foreign[64];
+      provoking_ = expected_fault(op.code);
+      heap_.deallocate(op.thread, foreign);
+      return;
+    }
+    const bool interior = op.code == OpCode::interior_free || op.code == OpCode::misaligned_free;
+    const unsigned owner = slot.owner;
+    if (interior && slot.address != nullptr && model_.find(slot.address)->usable < kInteriorMinimum) {
+      free_slot(slot, owner);
+    }
+    if (slot.address == nullptr && !failure_) {
+      allocate(slot, owner, interior ? kInteriorMinimum : std::min<std::size_t>(size, 65536));
+    }
+    if (slot.address == nullptr || failure_) return;
+    char* const address = slot.address;
+    const std::size_t usable = model_.find(address)->usable;
+    if (interior) {
+      provoking_ = expected_fault(op.code);
+      heap_.deallocate(owner, address + (op.code == OpCode::interior_free ? interior_offset(op, usable) : misaligned_offset(op)));
+      return;
+    }
+    const unsigned other = other_thread(owner, op.detail, header_.threads);
+    const bool first_remote =
+        op.code == OpCode::double_free_remote_local || op.code == OpCode::double_free_remote_remote;
+    const bool second_remote =
+        op.code == OpCode::double_free_local_remote || op.code == OpCode::double_free_remote_remote;
+    free_slot(slot, first_remote ? other : owner);
+    if (failure_) return;
+    const unsigned second = second_remote ? other : owner;
+    provoking_ = expected_fault(op.code);
+    if (op.code == OpCode::realloc_freed) {
+      static_cast<void>(heap_.reallocate(second, address, 100));
+    } else if (op.code == OpCode::usable_size_freed) {
+      static_cast<void>(heap_.usable_size(second, address));
+    } else {
+      heap_.deallocate(second, address);
+    }
+  }
+
+  // --- checks over the whole heap ---
+
+  void inspect(const Op& op) {
+    static_cast<void>(op);
+    if (failure_ || provoking_ != nullptr) return;
+    constexpr unsigned kSample = 32;
+    if (thoroughness_ == Thoroughness::every_op) {
+      check_everything();
+    } else if (steps_ % kSample != 0) {
+      return;
+    }
+    check_counts();
+    check_invariants();
+  }
+
+  void check_everything() {
+    model_.for_each_live([&](const Allocation& allocation) {
+      if (!failure_) check_contents(allocation);
+    });
+  }
+
+  void check_counts() {
+    if (failure_) return;
+    const HeapCounts counts = heap_.counts();
+    if (counts.live_allocations != model_.live_allocations() || counts.live_bytes != model_.live_bytes()) {
+      fail("P9 counts equal the model's", nullptr, "%llu allocations, %llu bytes; the model has %llu and %llu",
+           static_cast<unsigned long long>(counts.live_allocations), static_cast<unsigned long long>(counts.live_bytes),
+           static_cast<unsigned long long>(model_.live_allocations()),
+           static_cast<unsigned long long>(model_.live_bytes()));
+    }
+  }
+
+  void check_invariants() {
+    if (failure_) return;
+    const Violation violation = heap_.verify();
+    if (violation.invariant != nullptr) fail("P10 verify() holds", violation.where, "%s", violation.invariant);
+  }
+
+  [[nodiscard]] std::uintptr_t region_start() const { return reinterpret_cast<std::uintptr_t>(heap_.region()); }
+
+  H& heap_;
+  const SizeTable& sizes_;
+  Thoroughness thoroughness_;
+  Header header_;
+  Model model_;
+  Slot slots_[kSlots] = {};
+  Slot piles_[kPiles][kPileCapacity] = {};
+  unsigned piled_[kPiles] = {};
+  Failure failure_;
+  // Read after a jump out of the heap.
+  const char* volatile provoking_ = nullptr;
+  bool over_ = false;
+  Outcome outcome_ = Outcome::nothing;
+  std::uint32_t fills_ = 0;
+  unsigned steps_ = 0;
+};
+
+/// Address space of a heap that a program asks for.
+[[nodiscard]] constexpr std::size_t region_bytes_for(const Header& header) {
+  return header.tight_region ? std::size_t{4} << 20U : std::size_t{256} << 20U;
+}
+
+[[nodiscard]] constexpr HeapSetup setup_for(const Header& header) {
+  return {region_bytes_for(header), header.seed, header.profile, header.guard_by_protect, header.threads};
+}
+
+/// Runs a whole program on a heap that is as new.
+template <Heap H, class Model>
+Failure run_program(Runner<H, Model>& runner, const Program& program) {
+  runner.begin(program.header);
+  for (const Op& op : program.ops) {
+    runner.step(op);
+    if (runner.done()) break;
+  }
+  runner.finish();
+  return runner.failure();
+}
+
+}  // namespace stave::props

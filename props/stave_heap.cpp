@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "props/stave_heap.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cstdio>
+
+#include "chunk/size_class.hpp"
+
+namespace stave::props {
+
+static_assert(Heap<StaveHeap>);
+static_assert(static_cast<unsigned>(SysCall::map) == 0 && static_cast<unsigned>(SysCall::remap) + 1 == Failures::kKinds,
+              "operations number the calls as SysCall does");
+static_assert(static_cast<unsigned>(Profile::light) == 0 && static_cast<unsigned>(Profile::fuzz) == 3,
+              "headers number the profiles as Profile does");
+static_assert(kMaxThreads <= Instance::kMaxThreads);
+
+const SizeTable& stave_sizes() {
+  static const SizeTable table = [] {
+    std::array<std::size_t, kClassCount> sizes{};
+    std::copy(kSlotSizes.begin(), kSlotSizes.end(), sizes.begin());
+    return SizeTable(sizes);
+  }();
+  return table;
+}
+
+StaveHeap::StaveHeap(const HeapSetup& setup) {
+  InstanceConfig config;
+  config.region_bytes = setup.region_bytes;
+  config.seed = setup.seed;
+  config.profile = static_cast<Profile>(setup.profile);
+  config.use_guard_advice = !setup.guard_by_protect;
+  config.threads = setup.threads;
+  config.context = this;
+  config.on_fault = [](void* context, const FaultRecord& record) {
+    static_cast<StaveHeap*>(context)->escape_.leave(fault_id(record.fault), record.rule, record.address);
+  };
+  config.fail = [](void* context, SysCall call) {
+    return static_cast<StaveHeap*>(context)->failures_.should_fail(static_cast<unsigned>(call));
+  };
+  instance_ = Instance::create(config);
+  if (instance_ == nullptr) {
+    std::perror("stave: cannot make an instance");
+    std::abort();
+  }
+}
+
+}  // namespace stave::props

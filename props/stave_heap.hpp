@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// A Stave instance as the harness sees a heap.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+
+#include "heap/instance.hpp"
+#include "props/heap_concept.hpp"
+#include "props/ops.hpp"
+
+namespace stave::props {
+
+/// The edges of Stave's size classes.
+[[nodiscard]] const SizeTable& stave_sizes();
+
+class StaveHeap {
+ public:
+  static constexpr bool kPoisons = true;
+
+  /// Ends the process when the instance cannot be made.
+  explicit StaveHeap(const HeapSetup& setup);
+  ~StaveHeap() { Instance::destroy(instance_); }
+  StaveHeap(const StaveHeap&) = delete;
+  StaveHeap& operator=(const StaveHeap&) = delete;
+
+  /// Only the seed may differ from the setup that the heap was made with.
+  void reset(std::uint64_t seed) {
+    failures_.clear();
+    instance_->reset(seed);
+  }
+
+  [[nodiscard]] void* allocate(unsigned thread, std::size_t size) { return instance_->allocate(thread, size); }
+  [[nodiscard]] void* allocate_zeroed(unsigned thread, std::size_t count, std::size_t size) {
+    return instance_->allocate_zeroed(thread, count, size);
+  }
+  [[nodiscard]] void* allocate_aligned(unsigned thread, std::size_t alignment, std::size_t size) {
+    return instance_->allocate_aligned(thread, alignment, size);
+  }
+  [[nodiscard]] void* reallocate(unsigned thread, void* pointer, std::size_t size) {
+    return instance_->reallocate(thread, pointer, size);
+  }
+  void deallocate(unsigned thread, void* pointer) { instance_->deallocate(thread, pointer); }
+  [[nodiscard]] std::size_t usable_size(unsigned thread, const void* pointer) {
+    return instance_->usable_size(thread, pointer);
+  }
+  void exit_thread(unsigned thread) { instance_->exit_thread(thread); }
+  void fork_child(unsigned survivor) { instance_->fork_child(survivor); }
+  bool trim(unsigned thread) { return instance_->trim(thread); }
+
+  [[nodiscard]] HeapCounts counts() const {
+    const Stats stats = instance_->stats();
+    return {stats.live_allocations, stats.live_bytes};
+  }
+  [[nodiscard]] Violation verify() const {
+    const VerifyResult result = instance_->verify();
+    return {result.invariant, result.where};
+  }
+  [[nodiscard]] char* region() const { return instance_->region(); }
+  [[nodiscard]] std::size_t region_bytes() const { return instance_->region_bytes(); }
+  [[nodiscard]] Escape& escape() { return escape_; }
+  [[nodiscard]] Failures& failures() { return failures_; }
+  [[nodiscard]] Instance& instance() { return *instance_; }
+
+ private:
+  Instance* instance_ = nullptr;
+  Escape escape_;
+  Failures failures_;
+};
+
+}  // namespace stave::props

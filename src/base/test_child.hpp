@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// For tests: runs something in a child process and says how that ended.
+#pragma once
+
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <cstdio>
+
+namespace stave::test {
+
+/// Ends of a child, as child_end() gives them: an exit code, or minus the number of the signal that killed it.
+inline constexpr int kSurvived = 0;
+
+/// Runs `body` in a child whose signals have their defaults, so that no sanitizer's handler turns a death into something
+/// else, and which dumps no core. Exits with 0 if the body returns.
+template <class Body>
+[[nodiscard]] int child_end(Body body) {
+  std::fflush(nullptr);
+  const pid_t child = fork();
+  if (child == 0) {
+    for (const int number : {SIGSEGV, SIGBUS, SIGABRT, SIGILL, SIGTRAP}) std::signal(number, SIG_DFL);
+    const rlimit none{0, 0};
+    (void)setrlimit(RLIMIT_CORE, &none);
+    alarm(60);  // a child that hangs is a finding, not a hang of the test
+    body();
+    _exit(kSurvived);
+  }
+  int status = 0;
+  if (child < 0 || waitpid(child, &status, 0) != child) return 255;
+  return WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+/// How reading, or writing, the byte at `address` ends.
+[[nodiscard]] inline int read_end(const void* address) {
+  return child_end([=] { (void)*static_cast<const volatile char*>(address); });
+}
+[[nodiscard]] inline int write_end(void* address) {
+  return child_end([=] { *static_cast<volatile char*>(address) = 1; });
+}
+
+}  // namespace stave::test

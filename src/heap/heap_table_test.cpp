@@ -1,0 +1,265 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// Heaps and their threads.
+#include <gtest/gtest.h>
+
+#include <initializer_list>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "heap/test_instance.hpp"
+
+namespace stave {
+namespace {
+
+using Sizes = std::initializer_list<std::size_t>;
+
+using test::TestHeap;
+
+TEST(HeapTable, a_thread_takes_over_what_an_ended_one_left) {
+  TestHeap heap;
+  std::vector<char*> kept;
+  for (int i = 0; i != 500; ++i) {
+    kept.push_back(static_cast<char*>(heap.allocate(0, 200)));
+    std::memset(kept.back(), i % 128, 200);
+  }
+  ThreadHeap* const first = &heap.heap(0);
+  const std::uint64_t chunks = heap.stats().chunks;
+  heap.exit_thread(0);
+  EXPECT_STREQ(heap.verify(), "");
+  std::set<void*> fresh;
+  for (int i = 0; i != 500; ++i) fresh.insert(heap.allocate(1, 200));
+  EXPECT_EQ(&heap.heap(1), first);
+  EXPECT_EQ(heap.stats().heaps, 1U);
+  EXPECT_LE(heap.stats().chunks, chunks + 2 + chunks / 2) << "the chunks of the ended one serve on";
+  for (int i = 0; i != 500; ++i) {
+    EXPECT_EQ(fresh.count(kept[static_cast<std::size_t>(i)]), 0U);
+    for (int at = 0; at != 200; ++at) ASSERT_EQ(kept[static_cast<std::size_t>(i)][at], i % 128);
+  }
+  // The new owner frees them as its own.
+  for (char* const pointer : kept) heap.deallocate(1, pointer);
+  EXPECT_EQ(heap.heap(1).inbox.load(), nullptr);
+  EXPECT_STREQ(heap.verify(), "");
+}
+
+TEST(HeapTable, adoption_loses_no_chunk_of_any_kind) {
+  TestHeap heap;
+  // Full, usable and current chunks, small and medium.
+  std::vector<void*> all;
+  for (const std::size_t size : Sizes{16, 1000, 20'000}) {
+    std::vector<void*> of_size;
+    for (int i = 0; i != 300; ++i) of_size.push_back(heap.allocate(0, size));
+    for (std::size_t i = 0; i != 120; ++i) heap.deallocate(0, of_size[i]);
+    all.insert(all.end(), of_size.begin() + 120, of_size.end());
+  }
+  std::set<Chunk*> before;
+  for (void* const pointer : all) before.insert(heap.place_of(pointer).chunk);
+  for (int generation = 0; generation != 5; ++generation) {
+    heap.exit_thread(static_cast<unsigned>(generation));
+    // Served from what is there: a slot of each class, and no new heap.
+    for (const std::size_t size : Sizes{16, 1000, 20'000}) {
+      void* const pointer = heap.allocate(static_cast<unsigned>(generation) + 1, size);
+      EXPECT_EQ(before.count(heap.place_of(pointer).chunk), 1U) << "generation " << generation;
+      all.push_back(pointer);
+    }
+    ASSERT_STREQ(heap.verify(), "");
+    std::set<Chunk*> owned;
+    heap.arena().for_each_chunk([&](Chunk* chunk) {
+      EXPECT_EQ(chunk->owner, &heap.heap(static_cast<unsigned>(generation) + 1));
+      owned.insert(chunk);
+    });
+    for (Chunk* const chunk : before) EXPECT_EQ(owned.count(chunk), 1U);
+  }
+  for (void* const pointer : all) heap.deallocate(5, pointer);
+  (void)heap.trim(5);
+  EXPECT_EQ(heap.stats().chunks, 0U) << "a chunk in no list is never given back";
+  EXPECT_EQ(heap.stats().heaps, 1U);
+}
+
+TEST(HeapTable, what_ended_threads_left_empty_is_given_back_by_trim) {
+  TestHeap heap;
+  for (unsigned thread = 0; thread != 5; ++thread) {
+    std::vector<void*> all;
+    for (int i = 0; i != 500; ++i) all.push_back(heap.allocate(thread, 500));
+    for (void* const pointer : all) heap.deallocate(thread, pointer);
+  }
+  for (unsigned thread = 0; thread != 5; ++thread) heap.exit_thread(thread);
+  EXPECT_STREQ(heap.verify(), "");
+  EXPECT_TRUE(heap.trim(6));
+  EXPECT_EQ(heap.stats().chunks, 0U);
+  EXPECT_FALSE(heap.trim(6));
+  EXPECT_STREQ(heap.verify(), "");
+}
+
+TEST(HeapTable, only_a_few_ended_threads_keep_empty_memory) {
+  TestHeap heap;
+  for (unsigned thread = 0; thread != 8; ++thread) {
+    std::vector<void*> all;
+    for (int i = 0; i != 500; ++i) all.push_back(heap.allocate(thread, 500));
+    for (void* const pointer : all) heap.deallocate(thread, pointer);
+  }
+  const std::uint64_t before = heap.stats().chunks;
+  for (unsigned thread = 0; thread != 8; ++thread) heap.exit_thread(thread);
+  EXPECT_LE(2 * heap.stats().chunks, before);
+}
+
+TEST(HeapTable, trim_goes_on_after_an_orphan_that_has_nothing_to_give) {
+  TestHeap heap;
+  std::vector<void*> all[2];
+  for (unsigned thread = 0; thread != 2; ++thread) {
+    for (int i = 0; i != 100; ++i) all[thread].push_back(heap.allocate(thread, 500));
+  }
+  heap.exit_thread(0);
+  heap.exit_thread(1);
+  for (unsigned first = 0; first != 2; ++first) {
+    // Of one heap a single slot is freed, which empties no chunk; of the other all that is left.
+    heap.deallocate(5, all[first].back());
+    all[first].pop_back();
+  }
+  for (void* const pointer : all[0]) heap.deallocate(5, pointer);
+  EXPECT_TRUE(heap.trim(5));
+  EXPECT_EQ(heap.stats().chunks, 1U);
+  for (void* const pointer : all[1]) heap.deallocate(5, pointer);
+  EXPECT_TRUE(heap.trim(5));
+  EXPECT_EQ(heap.stats().chunks, 0U);
+}
+
+TEST(HeapTable, empty_memory_of_ended_threads_serves_before_memory_is_out) {
+  for (const std::size_t size : Sizes{500, 1'000'000}) {
+    TestHeap heap({.units = 128});
+    (void)heap.allocate(1, 16);  // has a heap, and adopts none
+    std::vector<void*> all;
+    while (void* const pointer = heap.allocate(0, 600)) all.push_back(pointer);
+    ASSERT_FALSE(all.empty());
+    for (void* const pointer : all) heap.deallocate(0, pointer);
+    heap.exit_thread(0);
+    if (size <= kLargestSlot) {
+      EXPECT_NE(heap.allocate(1, size), nullptr);
+    } else {
+      EXPECT_EQ(heap.allocate(1, size), nullptr) << "chunks keep their addresses: there is no room for a large block";
+    }
+    EXPECT_STREQ(heap.verify(), "");
+  }
+}
+
+TEST(HeapTable, threads_that_come_and_go_cost_as_many_heaps_as_live_at_once) {
+  TestHeap heap;
+  for (int round = 0; round != 200; ++round) {
+    for (unsigned thread = 0; thread != 3; ++thread) (void)heap.allocate(thread, 50);
+    for (unsigned thread = 0; thread != 3; ++thread) heap.exit_thread(thread);
+  }
+  EXPECT_EQ(heap.stats().heaps, 3U);
+  EXPECT_EQ(heap.stats().live_allocations, 600U);
+  EXPECT_STREQ(heap.verify(), "");
+}
+
+TEST(HeapTable, frees_into_a_heap_without_a_thread_wait_for_its_next_one) {
+  TestHeap heap;
+  std::vector<void*> all;
+  for (int i = 0; i != 300; ++i) all.push_back(heap.allocate(0, 500));
+  heap.exit_thread(0);
+  for (void* const pointer : all) heap.deallocate(1, pointer);
+  EXPECT_EQ(heap.stats().live_allocations, 0U);
+  EXPECT_STREQ(heap.verify(), "");
+  const std::uint64_t chunks = heap.stats().chunks;
+  EXPECT_GT(chunks, 0U);
+  // Whoever adopts it serves from them; whoever trims drains them.
+  std::set<Chunk*> known;
+  for (void* const pointer : all) known.insert(heap.place_of(pointer).chunk);
+  EXPECT_EQ(known.count(heap.place_of(heap.allocate(2, 500)).chunk), 1U);
+  heap.exit_thread(2);
+  EXPECT_TRUE(heap.trim(1));
+  EXPECT_LE(heap.stats().chunks, 1U);
+  EXPECT_STREQ(heap.verify(), "");
+}
+
+TEST(HeapTable, trim_drains_every_orphan) {
+  TestHeap heap;
+  std::vector<void*> all;
+  for (unsigned thread = 0; thread != 4; ++thread) {
+    for (int i = 0; i != 100; ++i) all.push_back(heap.allocate(thread, 500));
+  }
+  for (unsigned thread = 0; thread != 4; ++thread) heap.exit_thread(thread);
+  for (void* const pointer : all) heap.deallocate(5, pointer);
+  EXPECT_TRUE(heap.trim(5));
+  EXPECT_EQ(heap.stats().chunks, 0U);
+  EXPECT_STREQ(heap.verify(), "");
+  // All four can be had again.
+  for (unsigned thread = 0; thread != 4; ++thread) (void)heap.allocate(thread, 10);
+  EXPECT_EQ(heap.stats().heaps, 4U);
+}
+
+TEST(HeapTable, memory_of_orphans_serves_before_memory_is_out) {
+  TestHeap heap({.units = 128});
+  std::vector<void*> all;
+  while (void* const pointer = heap.allocate(0, 500)) all.push_back(pointer);
+  (void)heap.allocate(1, 500);  // its heap, if it can be had
+  heap.exit_thread(0);
+  heap.exit_thread(1);
+  for (void* const pointer : all) heap.deallocate(2, pointer);
+  EXPECT_NE(heap.allocate(3, 500), nullptr);
+  EXPECT_NE(heap.allocate(3, 600), nullptr) << "another class";
+  EXPECT_STREQ(heap.verify(), "");
+}
+
+TEST(NestedHeap, a_call_inside_a_call_is_served_by_another_heap) {
+  TestHeap heap;
+  void* const outer = heap.allocate(0, 100);
+  heap.heap(0).enter();  // as if a signal handler interrupted malloc
+  void* const inner = heap.allocate(0, 100);
+  ASSERT_NE(inner, nullptr);
+  EXPECT_NE(heap.place_of(inner).chunk->owner, &heap.heap(0));
+  heap.deallocate(0, outer);  // by the remote path: the heap is busy
+  EXPECT_NE(heap.place_of(outer).line->done.load() & heap.place_of(outer).bit, 0U);
+  heap.deallocate(0, inner);
+  heap.heap(0).leave();
+  EXPECT_STREQ(heap.verify(), "");
+  EXPECT_EQ(heap.stats().live_allocations, 0U);
+  EXPECT_EQ(heap.stats().heaps, 2U);
+  // The next time the same one serves.
+  heap.heap(0).enter();
+  EXPECT_NE(heap.allocate(0, 100), nullptr);
+  heap.heap(0).leave();
+  EXPECT_EQ(heap.stats().heaps, 2U);
+}
+
+TEST(NestedHeap, calls_nest_to_any_depth) {
+  TestHeap heap;
+  (void)heap.allocate(0, 100);
+  std::set<void*> owners;
+  ThreadHeap* at = &heap.heap(0);
+  for (int depth = 0; depth != 5; ++depth) {
+    at->enter();
+    void* const pointer = heap.allocate(0, 100);
+    ASSERT_NE(pointer, nullptr);
+    at = static_cast<ThreadHeap*>(heap.place_of(pointer).chunk->owner);
+    EXPECT_TRUE(owners.insert(at).second);
+  }
+  for (ThreadHeap* busy = &heap.heap(0); busy != nullptr; busy = busy->nested.load()) busy->leave();
+  EXPECT_STREQ(heap.verify(), "");
+}
+
+TEST(NestedHeap, goes_with_its_thread) {
+  TestHeap heap;
+  (void)heap.allocate(0, 100);
+  heap.heap(0).enter();
+  (void)heap.allocate(0, 100);
+  heap.heap(0).leave();
+  heap.exit_thread(0);
+  (void)heap.allocate(1, 100);
+  (void)heap.allocate(2, 100);
+  EXPECT_EQ(heap.stats().heaps, 2U) << "both can be adopted";
+  EXPECT_STREQ(heap.verify(), "");
+}
+
+TEST(ArenaLock, a_critical_section_entered_from_inside_dies_by_name) {
+  TestHeap heap;
+  (void)heap.allocate(0, 100);
+  ASSERT_TRUE(heap.arena().lock.acquire());
+  EXPECT_STREQ(heap.death_of([&] { (void)heap.allocate(1, 100); }), "reentered");
+  heap.arena().lock.release();
+}
+
+}  // namespace
+}  // namespace stave

@@ -1,0 +1,342 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "heap/large.hpp"
+
+#include <gtest/gtest.h>
+
+#include <csignal>
+#include <cstring>
+#include <set>
+#include <vector>
+
+#include "base/test_child.hpp"
+#include "heap/test_instance.hpp"
+
+namespace stave {
+namespace {
+
+using test::read_end;
+using test::TestHeap;
+using test::write_end;
+
+constexpr std::size_t kLarge = 400'000;
+
+/// Guards by advice, and by protection.
+class Large : public testing::TestWithParam<bool> {
+ protected:
+  static TestHeap::Setup setup(std::size_t units = 4096, std::uint64_t quarantine_kb = 0) {
+    Options options = test::options_with(Profile::standard, GetParam());
+    if (quarantine_kb != 0) options.quarantine_large_kb = quarantine_kb;
+    return {.units = units, .options = options};
+  }
+};
+INSTANTIATE_TEST_SUITE_P(Guards, Large, testing::Bool(),
+                         [](const auto& guards) { return guards.param ? "by_advice" : "by_protection"; });
+
+TEST_P(Large, is_zeroed_page_aligned_and_wholly_usable) {
+  TestHeap heap(setup());
+  std::set<char*> starts;
+  for (const std::size_t size : {kLargestSlot + 1, kLarge, std::size_t{1} << 20, (std::size_t{5} << 20) + 1}) {
+    auto* const block = static_cast<char*>(heap.allocate(0, size));
+    ASSERT_NE(block, nullptr);
+    EXPECT_TRUE(starts.insert(block).second);
+    EXPECT_EQ(address_of(block) % page_size(), 0U);
+    const std::size_t usable = heap.usable_size(block);
+    EXPECT_GE(usable, size);
+    EXPECT_LT(usable - size, page_size());
+    for (std::size_t at = 0; at != usable; ++at) ASSERT_EQ(block[at], 0);
+    std::memset(block, 0x5a, usable);
+    EXPECT_STREQ(heap.verify(), "");
+  }
+}
+
+TEST_P(Large, faults_on_the_byte_before_and_the_byte_behind) {
+  TestHeap heap(setup());
+  auto* const block = static_cast<char*>(heap.allocate(0, kLarge));
+  ASSERT_NE(block, nullptr);
+  const std::size_t usable = heap.usable_size(block);
+  EXPECT_EQ(read_end(block - 1), -SIGSEGV);
+  EXPECT_EQ(write_end(block - page_size()), -SIGSEGV);
+  EXPECT_EQ(read_end(block + usable), -SIGSEGV);
+  EXPECT_EQ(write_end(block + usable + page_size() - 1), -SIGSEGV);
+  EXPECT_EQ(write_end(block), test::kSurvived);
+  EXPECT_EQ(write_end(block + usable - 1), test::kSurvived);
+  EXPECT_EQ(heap.stats().guards_skipped, 0U);
+}
+
+TEST_P(Large, the_whole_rest_of_its_units_is_guard) {
+  TestHeap heap(setup());
+  auto* const block = static_cast<char*>(heap.allocate(0, kLarge));
+  const LargeRecord& record = *heap.allocator().large.find_live(block, heap.entry(block), Fault::internal);
+  EXPECT_EQ(record.mapping % kUnit, 0U);
+  EXPECT_EQ(record.mapping_bytes % kUnit, 0U);
+  EXPECT_EQ(read_end(reinterpret_cast<char*>(record.mapping)), -SIGSEGV);
+  EXPECT_EQ(read_end(reinterpret_cast<char*>(record.mapping + record.mapping_bytes - 1)), -SIGSEGV);
+}
+
+TEST_P(Large, freed_memory_faults_at_once) {
+  TestHeap heap(setup());
+  auto* const block = static_cast<char*>(heap.allocate(0, kLarge));
+  block[0] = 1;
+  heap.deallocate(0, block);
+  EXPECT_EQ(read_end(block), -SIGSEGV);
+  EXPECT_EQ(write_end(block + kLarge - 1), -SIGSEGV);
+  EXPECT_STREQ(heap.verify(), "");
+}
+
+TEST_P(Large, freed_address_space_stays_out_of_use_while_the_quarantine_has_room) {
+  TestHeap heap(setup(4096, 16 << 10));  // 16 MiB
+  std::set<void*> freed;
+  for (int i = 0; i != 20; ++i) {
+    void* const block = heap.allocate(0, kLarge);
+    EXPECT_TRUE(freed.insert(block).second) << "came back after " << i;
+    heap.deallocate(0, block);
+  }
+  // What leaves the quarantine is the oldest, and its place serves again.
+  bool again = false;
+  for (int i = 0; i != 100; ++i) {
+    void* const block = heap.allocate(0, kLarge);
+    again |= !freed.insert(block).second;
+    heap.deallocate(0, block);
+  }
+  EXPECT_TRUE(again);
+  EXPECT_LE(heap.stats().mapped_bytes, (16U << 20) + (4U << 20));
+  EXPECT_STREQ(heap.verify(), "");
+}
+
+TEST_P(Large, quarantine_is_bounded_by_number) {
+  TestHeap heap(setup(8192));
+  for (int i = 0; i != 600; ++i) heap.deallocate(0, heap.allocate(0, kLargestSlot + 1));
+  std::uint64_t held = 0;
+  heap.allocator().large.for_each_record(
+      [&](const LargeRecord& record, std::uint32_t) { held += record.state == LargeRecord::State::held ? 1 : 0; });
+  EXPECT_LE(held, 256U);
+  EXPECT_GE(held, 64U);
+}
+
+TEST_P(Large, space_kept_out_of_use_goes_before_memory_is_out) {
+  TestHeap heap(setup(128));  // 8 MiB
+  for (int i = 0; i != 50; ++i) {
+    void* const block = heap.allocate(0, 2 << 20);
+    ASSERT_NE(block, nullptr) << i;
+    heap.deallocate(0, block);
+  }
+  void* const most = heap.allocate(0, 6 << 20);
+  EXPECT_NE(most, nullptr);
+  EXPECT_EQ(heap.allocate(0, 6 << 20), nullptr);
+  heap.deallocate(0, most);
+  EXPECT_NE(heap.allocate(0, 6 << 20), nullptr);
+}
+
+TEST_P(Large, trim_gives_back_what_is_kept_out_of_use) {
+  TestHeap heap(setup());
+  void* const block = heap.allocate(0, kLarge);
+  const std::uint64_t before = heap.stats().mapped_bytes;
+  heap.deallocate(0, block);
+  EXPECT_EQ(heap.stats().mapped_bytes, before);
+  EXPECT_TRUE(heap.trim(0));
+  EXPECT_LT(heap.stats().mapped_bytes, before);
+  EXPECT_FALSE(heap.trim(0));
+  EXPECT_EQ(heap.entry(block).kind(), UnitKind::none);
+}
+
+TEST_P(Large, wrong_frees_die_by_name) {
+  const auto death = [](auto misuse) {
+    TestHeap heap(setup());
+    auto* const block = static_cast<char*>(heap.allocate(0, kLarge));
+    return std::string(heap.death_of([&] { misuse(heap, block); }));
+  };
+  const std::size_t page = page_size();
+  EXPECT_EQ(death([](TestHeap& heap, char* block) { heap.deallocate(0, block); }), "none");
+  for (const unsigned thread : {0U, 1U}) {
+    EXPECT_EQ(death([&](TestHeap& heap, char* block) { heap.deallocate(thread, block + 16); }), "interior-pointer");
+    EXPECT_EQ(death([&](TestHeap& heap, char* block) { heap.deallocate(thread, block + page); }), "interior-pointer");
+    EXPECT_EQ(death([&](TestHeap& heap, char* block) { heap.deallocate(thread, block - page); }), "interior-pointer");
+    EXPECT_EQ(death([&](TestHeap& heap, char* block) { heap.deallocate(thread, block + 65536); }), "interior-pointer");
+    EXPECT_EQ(death([&](TestHeap& heap, char* block) { heap.deallocate(thread, block + 4); }), "misaligned-pointer");
+    EXPECT_EQ(
+        death([&](TestHeap& heap, char* block) { heap.deallocate(thread, block), heap.deallocate(1 - thread, block); }),
+        "double-free");
+    EXPECT_EQ(
+        death([&](TestHeap& heap, char* block) { heap.deallocate(thread, block), heap.deallocate(thread, block); }),
+        "double-free");
+    EXPECT_EQ(death([&](TestHeap& heap, char* block) {
+                heap.deallocate(thread, block);
+                heap.trim(0);
+                heap.deallocate(thread, block);
+              }),
+              "foreign-pointer");
+  }
+  EXPECT_EQ(death([](TestHeap& heap, char* block) { heap.deallocate(0, block), (void)heap.usable_size(block); }),
+            "freed-pointer");
+  EXPECT_EQ(death([](TestHeap& heap, char* block) {
+              heap.deallocate(0, block), (void)heap.reallocate(0, block, 2 * kLarge);
+            }),
+            "freed-pointer");
+  EXPECT_EQ(death([](TestHeap& heap, char* block) { (void)heap.usable_size(block + 8); }), "interior-pointer");
+}
+
+TEST_P(Large, a_damaged_record_is_noticed_by_whoever_reads_it) {
+  const auto death = [](auto damage, auto use) {
+    TestHeap heap(setup());
+    auto* const block = static_cast<char*>(heap.allocate(0, kLarge));
+    damage(*heap.allocator().large.find_live(block, heap.entry(block), Fault::internal));
+    return std::string(heap.death_of([&] { use(heap, block); }));
+  };
+  const auto with_each_use = [&](auto damage) {
+    EXPECT_EQ(death(damage, [](TestHeap& heap, char* block) { heap.deallocate(0, block); }), "corrupt-record");
+    EXPECT_EQ(death(damage, [](TestHeap& heap, char* block) { heap.deallocate(1, block); }), "corrupt-record");
+    EXPECT_EQ(death(damage, [](TestHeap& heap, char* block) { (void)heap.usable_size(block); }), "corrupt-record");
+    EXPECT_EQ(death(damage, [](TestHeap& heap, char* block) { (void)heap.reallocate(0, block, 1); }), "corrupt-record");
+  };
+  with_each_use([](LargeRecord& record) { record.base += 4096; });
+  with_each_use([](LargeRecord& record) { record.usable += 4096; });
+  with_each_use([](LargeRecord& record) { record.mapping -= kUnit; });
+  with_each_use([](LargeRecord& record) { record.mapping_bytes += kUnit; });
+  with_each_use([](LargeRecord& record) { record.state = LargeRecord::State::held; });
+  with_each_use([](LargeRecord& record) { record.seal ^= 1; });
+  // Another block's record, seal and all.
+  TestHeap heap(setup());
+  void* const a = heap.allocate(0, kLarge);
+  void* const b = heap.allocate(0, kLarge);
+  auto& large = heap.allocator().large;
+  *large.find_live(a, heap.entry(a), Fault::internal) = *large.find_live(b, heap.entry(b), Fault::internal);
+  EXPECT_STREQ(heap.death_of([&] { heap.deallocate(0, a); }), "corrupt-record");
+}
+
+TEST_P(Large, a_damaged_record_in_the_quarantine_or_on_the_unused_list_is_noticed) {
+  {
+    TestHeap heap(setup());
+    void* const block = heap.allocate(0, kLarge);
+    LargeRecord& record = *heap.allocator().large.find_live(block, heap.entry(block), Fault::internal);
+    heap.deallocate(0, block);
+    record.mapping += kUnit;
+    EXPECT_STREQ(heap.death_of([&] { (void)heap.trim(0); }), "corrupt-record");
+  }
+  {
+    TestHeap heap(setup());
+    void* const block = heap.allocate(0, kLarge);
+    LargeRecord& record = *heap.allocator().large.find_live(block, heap.entry(block), Fault::internal);
+    heap.deallocate(0, block);
+    (void)heap.trim(0);
+    record.state = LargeRecord::State::live;
+    EXPECT_STREQ(heap.death_of([&] { (void)heap.allocate(0, kLarge); }), "corrupt-record");
+  }
+}
+
+TEST_P(Large, bounds_are_known_from_any_address_inside) {
+  TestHeap heap(setup());
+  auto* const block = static_cast<char*>(heap.allocate(0, kLarge));
+  const std::size_t usable = heap.usable_size(block);
+  for (const std::size_t offset : {std::size_t{0}, std::size_t{1}, std::size_t{65536}, usable - 1}) {
+    void* start = nullptr;
+    std::size_t size = 0;
+    ASSERT_TRUE(heap.allocator().bounds_of(block + offset, &start, &size));
+    EXPECT_EQ(start, block);
+    EXPECT_EQ(size, usable);
+  }
+  void* start = nullptr;
+  std::size_t size = 0;
+  EXPECT_FALSE(heap.allocator().bounds_of(block - 1, &start, &size));
+  EXPECT_FALSE(heap.allocator().bounds_of(block + usable, &start, &size));
+  heap.deallocate(0, block);
+  EXPECT_FALSE(heap.allocator().bounds_of(block, &start, &size));
+}
+
+TEST_P(Large, resizing_keeps_contents_and_gives_zeroes) {
+  TestHeap heap(setup());
+  auto* block = static_cast<char*>(heap.allocate(0, kLarge));
+  for (std::size_t at = 0; at != kLarge; ++at) block[at] = static_cast<char>(at * 31 >> 3);
+  std::size_t kept = kLarge;
+  for (const std::size_t size :
+       {kLarge + 5000, 3 * kLarge, 3 * kLarge - 4096, kLarge + 1, 10 * kLarge, 2 * kLarge, kLargestSlot + 1}) {
+    void* const old = block;
+    block = static_cast<char*>(heap.reallocate(0, block, size));
+    ASSERT_NE(block, nullptr);
+    kept = std::min(kept, size);
+    for (std::size_t at = 0; at != kept; ++at) ASSERT_EQ(block[at], static_cast<char>(at * 31 >> 3)) << size;
+    EXPECT_GE(heap.usable_size(block), size);
+    EXPECT_EQ(read_end(block - 1), -SIGSEGV);
+    EXPECT_EQ(read_end(block + heap.usable_size(block)), -SIGSEGV);
+    if (old != block) {
+      EXPECT_EQ(read_end(old), -SIGSEGV);
+    }
+    EXPECT_STREQ(heap.verify(), "");
+    EXPECT_EQ(heap.stats().large_blocks, 1U);
+    EXPECT_EQ(heap.stats().live_bytes, heap.usable_size(block));
+  }
+}
+
+TEST_P(Large, any_power_of_two_is_an_alignment) {
+  TestHeap heap(setup(16384));
+  for (std::size_t alignment = 16; alignment <= std::size_t{64} << 20; alignment *= 2) {
+    for (const std::size_t size : {std::size_t{1}, kLarge}) {
+      auto* const block = static_cast<char*>(heap.allocate_aligned(0, alignment, size));
+      ASSERT_NE(block, nullptr) << alignment;
+      EXPECT_EQ(address_of(block) % alignment, 0U);
+      block[0] = block[size - 1] = 1;
+      if (heap.entry(block).kind() == UnitKind::large) {
+        EXPECT_EQ(read_end(block - 1), -SIGSEGV) << alignment;
+        EXPECT_EQ(read_end(block + heap.usable_size(block)), -SIGSEGV) << alignment;
+        // What the alignment needed and the block does not is given back.
+        const LargeRecord& record = *heap.allocator().large.find_live(block, heap.entry(block), Fault::internal);
+        EXPECT_LE(record.mapping_bytes, record.usable + 3 * kUnit);
+      }
+      EXPECT_STREQ(heap.verify(), "");
+      heap.deallocate(0, block);
+    }
+    (void)heap.trim(0);
+  }
+  EXPECT_EQ(heap.allocate_aligned(0, std::size_t{1} << 62, 1), nullptr);
+  EXPECT_EQ(heap.allocate_aligned(0, std::size_t{1} << 63, 1), nullptr);
+}
+
+TEST_P(Large, sizes_that_cannot_be_are_refused) {
+  TestHeap heap(setup());
+  for (const std::size_t size : {SIZE_MAX, SIZE_MAX - 1, SIZE_MAX - 4095, SIZE_MAX / 2, SIZE_MAX / 2 + 1, SIZE_MAX / 4,
+                                 SIZE_MAX - kUnit, std::size_t{1} << 40}) {
+    EXPECT_EQ(heap.allocate(0, size), nullptr) << size;
+    for (const std::size_t alignment :
+         {std::size_t{16}, std::size_t{4096}, std::size_t{1} << 20, std::size_t{1} << 62}) {
+      EXPECT_EQ(heap.allocate_aligned(0, alignment, size), nullptr) << size;
+    }
+  }
+  EXPECT_EQ(heap.stats().live_allocations, 0U);
+  EXPECT_STREQ(heap.verify(), "");
+}
+
+TEST(LargeOptions, without_guard_pages_nothing_is_guarded_or_counted) {
+  Options options = options_of(Profile::standard);
+  options.guard_pages = 0;
+  TestHeap heap({.options = options});
+  auto* const block = static_cast<char*>(heap.allocate(0, kLarge));
+  EXPECT_EQ(read_end(block - 1), test::kSurvived);
+  EXPECT_EQ(heap.stats().guards_installed, 0U);
+  EXPECT_EQ(heap.stats().guards_skipped, 0U);
+  heap.deallocate(0, block);
+  EXPECT_STREQ(heap.verify(), "");
+}
+
+TEST(LargeOptions, records_are_used_again) {
+  TestHeap heap;
+  std::set<std::uint32_t> numbers;
+  for (int i = 0; i != 1000; ++i) {
+    void* const block = heap.allocate(0, kLarge);
+    numbers.insert(heap.entry(block).record());
+    heap.deallocate(0, block);
+    (void)heap.trim(0);
+  }
+  EXPECT_LE(numbers.size(), 2U);
+}
+
+TEST(LargeOptions, guards_in_use_are_counted) {
+  TestHeap heap;
+  const std::uint64_t before = heap.stats().guards_installed;
+  void* const block = heap.allocate(0, kLarge);
+  const std::uint64_t with = heap.stats().guards_installed;
+  EXPECT_GE(with, before + 2);
+  heap.deallocate(0, block);
+  EXPECT_EQ(heap.stats().guards_installed, with - 2);
+}
+
+}  // namespace
+}  // namespace stave

@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "os/report.hpp"
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+
+#include <cerrno>
+#include <csignal>
+#include <cstring>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "base/test_child.hpp"
+
+extern "C" char stave_last_report[1024];
+
+namespace stave {
+namespace {
+
+std::string program() {
+  char path[256] = {};
+  const ssize_t length = readlink("/proc/self/exe", path, sizeof path);
+  return {path, length > 0 ? static_cast<std::size_t>(length) : 0};
+}
+
+std::string report_of(const FaultRecord& record, std::size_t capacity = 1024) {
+  std::vector<char> storage(capacity);
+  TextBuffer out(storage.data(), capacity);
+  format_report(record, out);
+  EXPECT_EQ(out.size(), std::strlen(out.data()));
+  return out.data();
+}
+
+std::string tail(const char* id) {
+  return " pid " + std::to_string(getpid()) + " " + program() + " see SECURITY.md#" + id + "\n";
+}
+
+/// What a child writes on descriptor 2, and how it ends.
+struct Heard {
+  std::string text;
+  int end;
+};
+
+template <class Body>
+Heard hear(Body body) {
+  int pipe_ends[2];
+  EXPECT_EQ(pipe(pipe_ends), 0);
+  std::string text;
+  std::thread reader([&] {
+    char buffer[4096];
+    for (ssize_t got = 0; (got = read(pipe_ends[0], buffer, sizeof buffer)) > 0;) text.append(buffer, static_cast<std::size_t>(got));
+  });
+  const int end = test::child_end([&] {
+    dup2(pipe_ends[1], 2);
+    body();
+  });
+  close(pipe_ends[1]);
+  reader.join();
+  close(pipe_ends[0]);
+  return {text, end};
+}
+
+const FaultRecord kSlot{.fault = Fault::double_free,
+                        .rule = "the slot is not live",
+                        .address = reinterpret_cast<const void*>(0x7f3a12c01440),
+                        .chunk = reinterpret_cast<const void*>(0x7f3a12c00000),
+                        .slot_size = 64,
+                        .slot = 17,
+                        .state = "held"};
+
+TEST(Report, first_line_has_the_documented_order) {
+  EXPECT_EQ(report_of(kSlot),
+            "stave: double-free: 0x7f3a12c01440 (chunk 0x7f3a12c00000, size class 64, slot 17, state held)" +
+                tail("double-free") + "stave:   check: the slot is not live\n" +
+                "stave:   likely cause: " + fault_cause(Fault::double_free) + "\n");
+}
+
+TEST(Report, says_what_it_knows_of_large_blocks_and_of_strangers) {
+  EXPECT_EQ(report_of({.fault = Fault::interior_pointer,
+                       .address = reinterpret_cast<const void*>(0x10008),
+                       .chunk = reinterpret_cast<const void*>(0x10000),
+                       .slot_size = 1 << 20,
+                       .large = true,
+                       .state = "live"}),
+            "stave: interior-pointer: 0x10008 (large block 0x10000, 1048576 bytes, state live)" + tail("interior-pointer") +
+                "stave:   likely cause: " + fault_cause(Fault::interior_pointer) + "\n");
+  EXPECT_EQ(report_of({.fault = Fault::foreign_pointer}),
+            "stave: foreign-pointer: 0x0 (not in a chunk or large block)" + tail("foreign-pointer") +
+                "stave:   likely cause: " + fault_cause(Fault::foreign_pointer) + "\n");
+}
+
+TEST(Report, every_fault_has_one) {
+  for (std::size_t i = 0; i != kFaultCount; ++i) {
+    const auto fault = static_cast<Fault>(i);
+    const std::string text = report_of({.fault = fault, .address = &fault});
+    EXPECT_EQ(text.rfind("stave: " + std::string(fault_id(fault)) + ": 0x", 0), 0U) << text;
+    EXPECT_NE(text.find(" see SECURITY.md#" + std::string(fault_id(fault)) + "\n"), std::string::npos) << text;
+    EXPECT_EQ(text.back(), '\n');
+  }
+}
+
+TEST(Report, is_cut_off_where_the_buffer_ends) {
+  const std::string whole = report_of(kSlot);
+  for (std::size_t capacity = 1; capacity != whole.size() + 3; ++capacity) {
+    std::vector<char> storage(capacity + 8, '#');
+    TextBuffer out(storage.data(), capacity);
+    format_report(kSlot, out);
+    ASSERT_EQ(std::string(out.data(), out.size()), whole.substr(0, capacity - 1));
+    ASSERT_EQ(out.data()[out.size()], '\0');
+    for (std::size_t i = capacity; i != storage.size(); ++i) ASSERT_EQ(storage[i], '#') << "wrote behind its storage";
+  }
+}
+
+TEST(TextBuffer, writes_numbers_as_printf_does) {
+  for (const std::uint64_t value : {std::uint64_t{0}, std::uint64_t{9}, std::uint64_t{10}, std::uint64_t{0xabc}, ~std::uint64_t{0}}) {
+    char expected[64];
+    std::snprintf(expected, sizeof expected, "%llu 0x%llx", static_cast<unsigned long long>(value),
+                  static_cast<unsigned long long>(value));
+    char storage[64];
+    TextBuffer out(storage, sizeof storage);
+    out.decimal(value).text(" ").hexadecimal(value);
+    EXPECT_STREQ(out.data(), expected);
+  }
+}
+
+TEST(ReportAndAbort, writes_one_report_and_ends_by_sigabrt) {
+  for (std::size_t i = 0; i != kFaultCount; ++i) {
+    FaultRecord record = kSlot;
+    record.fault = static_cast<Fault>(i);
+    const Heard heard = hear([&] { report_and_abort(record); });
+    EXPECT_EQ(heard.end, -SIGABRT);
+    EXPECT_EQ(heard.text.rfind("stave: " + std::string(fault_id(record.fault)) + ": 0x7f3a12c01440 (", 0), 0U) << heard.text;
+    EXPECT_EQ(heard.text.find("stave: ", 1), heard.text.find("\nstave:   check") + 1);
+  }
+}
+
+TEST(ReportAndAbort, leaves_the_text_for_core_dumps) {
+  EXPECT_STREQ(stave_last_report, "");
+  const Heard heard = hear([&] {
+    // The handler of SIGABRT stands for whoever looks at the core dump.
+    std::signal(SIGABRT, [](int) {
+      (void)!write(2, "|", 1);
+      (void)!write(2, stave_last_report, std::strlen(stave_last_report));
+      _exit(3);
+    });
+    report_and_abort(kSlot);
+  });
+  EXPECT_EQ(heard.end, 3);
+  const std::size_t middle = heard.text.find('|');
+  ASSERT_NE(middle, std::string::npos);
+  EXPECT_EQ(heard.text.substr(0, middle), heard.text.substr(middle + 1));
+  EXPECT_GT(middle, 100U);
+}
+
+TEST(ReportAndAbort, dies_all_the_same_when_descriptor_2_is_closed) {
+  EXPECT_EQ(test::child_end([] {
+              close(2);
+              report_and_abort(kSlot);
+            }),
+            -SIGABRT);
+}
+
+TEST(ReportAndAbort, does_not_hang_on_a_full_pipe_that_would_block) {
+  EXPECT_EQ(test::child_end([] {
+              int ends[2];
+              if (pipe2(ends, O_NONBLOCK) != 0) _exit(1);
+              char block[4096] = {};
+              while (write(ends[1], block, sizeof block) > 0) {
+              }
+              if (errno != EAGAIN) _exit(2);
+              dup2(ends[1], 2);
+              alarm(5);
+              report_and_abort(kSlot);
+            }),
+            -SIGABRT);
+}
+
+TEST(ReportAndAbort, does_not_hang_on_a_full_pipe_that_nobody_reads) {
+  EXPECT_EQ(test::child_end([] {
+              int ends[2];
+              if (pipe2(ends, O_NONBLOCK) != 0) _exit(1);
+              char block[4096] = {};
+              while (write(ends[1], block, sizeof block) > 0) {
+              }
+              if (fcntl(ends[1], F_SETFL, 0) != 0) _exit(2);  // blocking, as a program's descriptor 2 is
+              dup2(ends[1], 2);
+              alarm(10);
+              report_and_abort(kSlot);
+            }),
+            -SIGABRT);
+}
+
+TEST(ReportAndAbort, survives_a_reader_that_went_away_long_enough_to_abort) {
+  const int end = test::child_end([] {
+    int ends[2];
+    if (pipe(ends) != 0) _exit(1);
+    close(ends[0]);
+    std::signal(SIGPIPE, SIG_IGN);
+    dup2(ends[1], 2);
+    report_and_abort(kSlot);
+  });
+  EXPECT_EQ(end, -SIGABRT);
+}
+
+TEST(ReportAndAbort, a_fault_inside_a_report_ends_at_once) {
+  const Heard heard = hear([] {
+    std::signal(SIGABRT, [](int) {
+      std::signal(SIGABRT, SIG_DFL);
+      report_and_abort({.fault = Fault::internal});
+    });
+    report_and_abort(kSlot);
+  });
+  EXPECT_EQ(heard.end, -SIGABRT);
+  EXPECT_EQ(heard.text.find("stave: internal"), std::string::npos) << "the first report stands";
+  EXPECT_EQ(heard.text.rfind("stave: double-free", 0), 0U);
+}
+
+TEST(Notice, is_one_line) {
+  const Heard heard = hear([] {
+    notice("started, profile ", "strict");
+    notice("alone");
+  });
+  EXPECT_EQ(heard.end, test::kSurvived);
+  EXPECT_EQ(heard.text, "stave: started, profile strict\nstave: alone\n");
+}
+
+}  // namespace
+}  // namespace stave
