@@ -63,8 +63,8 @@ Place& place_for(const Header& header) {
 
 [[noreturn]] void report(const std::uint8_t* data, std::size_t size, const props::Failure& failure) {
   const props::Program program = props::decode(data, size);
-  std::fprintf(stderr, "%sfailed at %u: %s: %s (%p)\n", props::to_text(program, props::stave_sizes()).c_str(), failure.op,
-               failure.rule, failure.detail, failure.address);
+  std::fprintf(stderr, "%sfailed at %u: %s: %s (%p)\n", props::to_text(program, props::stave_sizes()).c_str(),
+               failure.op, failure.rule, failure.detail, failure.address);
   std::abort();
 }
 

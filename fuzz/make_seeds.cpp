@@ -2,7 +2,6 @@
 //
 // Writes the named seeds of corpus/fuzz_heap, or checks that they are as written here.
 #include <CLI/CLI.hpp>
-
 #include <cstdint>
 #include <filesystem>
 #include <fstream>
@@ -49,13 +48,19 @@ std::map<std::string, Program> make_seeds() {
 
   add("empty", Seed());
   add("one_pair", Seed().op(malloc_op, 0, 0, bytes(100)).op(free_op, 0, 0));
-  add("zero_sizes", Seed().op(malloc_op, 0, 0, bytes(0)).op(calloc_op, 0, 1, bytes(0), 0).op(realloc_op, 0, 0, bytes(0))
-                        .op(realloc_op, 0, 2, bytes(0)).op(realloc_op, 0, 2, bytes(0)).op(memalign_op, 0, 3, bytes(0), 12));
+  add("zero_sizes", Seed()
+                        .op(malloc_op, 0, 0, bytes(0))
+                        .op(calloc_op, 0, 1, bytes(0), 0)
+                        .op(realloc_op, 0, 0, bytes(0))
+                        .op(realloc_op, 0, 2, bytes(0))
+                        .op(realloc_op, 0, 2, bytes(0))
+                        .op(memalign_op, 0, 3, bytes(0), 12));
 
   for (unsigned part = 0; part < 3; ++part) {
     Seed edges(1, part + 1);
     for (unsigned cls = 0; cls < 60; ++cls) {
-      for (int delta = -1; delta <= 1; ++delta) edges.op(malloc_op, 0, (cls * 3 + static_cast<unsigned>(delta + 1)) % 64, class_edge(cls, delta));
+      for (int delta = -1; delta <= 1; ++delta)
+        edges.op(malloc_op, 0, (cls * 3 + static_cast<unsigned>(delta + 1)) % 64, class_edge(cls, delta));
     }
     add((std::string("class_edges_") + std::to_string(part)).c_str(), edges);
   }
@@ -67,17 +72,31 @@ std::map<std::string, Program> make_seeds() {
     for (unsigned cls = 60; cls-- > 0;) up.op(realloc_op, 0, 0, class_edge(cls, 0));
     add("realloc_up_and_down_the_classes", up);
   }
-  add("large_realloc", Seed().op(malloc_op, 0, 0, bytes(300000)).op(realloc_op, 0, 0, bytes(1 << 20))
-                           .op(realloc_op, 0, 0, bytes(5 << 20)).op(malloc_op, 0, 1, bytes(600000))
-                           .op(realloc_op, 0, 0, bytes(5 << 20 | 4096)).op(realloc_op, 0, 0, bytes(400000))
-                           .op(realloc_op, 0, 0, bytes(100)).op(realloc_op, 0, 1, bytes(2 << 20)).op(free_op, 0, 1));
-  add("large_realloc_remote", Seed(2).op(malloc_op, 0, 0, bytes(300000)).op(realloc_op, 1, 0, bytes(3 << 20))
-                                  .op(exit_thread, 1, 0).op(realloc_op, 0, 0, bytes(1 << 20)).op(free_remote, 0, 0));
+  add("large_realloc", Seed()
+                           .op(malloc_op, 0, 0, bytes(300000))
+                           .op(realloc_op, 0, 0, bytes(1 << 20))
+                           .op(realloc_op, 0, 0, bytes(5 << 20))
+                           .op(malloc_op, 0, 1, bytes(600000))
+                           .op(realloc_op, 0, 0, bytes(5 << 20 | 4096))
+                           .op(realloc_op, 0, 0, bytes(400000))
+                           .op(realloc_op, 0, 0, bytes(100))
+                           .op(realloc_op, 0, 1, bytes(2 << 20))
+                           .op(free_op, 0, 1));
+  add("large_realloc_remote", Seed(2)
+                                  .op(malloc_op, 0, 0, bytes(300000))
+                                  .op(realloc_op, 1, 0, bytes(3 << 20))
+                                  .op(exit_thread, 1, 0)
+                                  .op(realloc_op, 0, 0, bytes(1 << 20))
+                                  .op(free_remote, 0, 0));
   {
     Seed huge;
     for (unsigned i = 0; i < 26; ++i) {
-      huge.op(malloc_op, 0, i, huge_size(i)).op(calloc_op, 0, i, huge_size(i), i % 16).op(memalign_op, 0, i, huge_size(i), i % 13);
-      huge.op(malloc_op, 0, 30, bytes(64)).op(realloc_op, 0, 30, huge_size(i)).op(reallocarray_op, 0, 30, bytes(16), 10 + i % 6);
+      huge.op(malloc_op, 0, i, huge_size(i))
+          .op(calloc_op, 0, i, huge_size(i), i % 16)
+          .op(memalign_op, 0, i, huge_size(i), i % 13);
+      huge.op(malloc_op, 0, 30, bytes(64))
+          .op(realloc_op, 0, 30, huge_size(i))
+          .op(reallocarray_op, 0, 30, bytes(16), 10 + i % 6);
     }
     add("huge_sizes", huge);
   }
@@ -85,19 +104,36 @@ std::map<std::string, Program> make_seeds() {
     Seed aligned;
     for (unsigned i = 0; i < 64; ++i) aligned.op(memalign_op, 0, i, bytes(1 + i * 37), i % 13);
     for (unsigned i = 0; i < 64; i += 3) aligned.op(realloc_op, 0, i, bytes(5000));
-    for (unsigned detail = 0xA0; detail < 0xA8; ++detail) aligned.op(aligned_alloc_op, 0, detail - 0xA0, bytes(100), detail);
+    for (unsigned detail = 0xA0; detail < 0xA8; ++detail)
+      aligned.op(aligned_alloc_op, 0, detail - 0xA0, bytes(100), detail);
     for (unsigned detail = 0xC0; detail < 0xCB; ++detail) aligned.op(memalign_op, 0, detail - 0xC0, bytes(100), detail);
     for (unsigned detail = 0xE0; detail < 0xF0; ++detail) aligned.op(memalign_op, 0, detail - 0xE0, bytes(100), detail);
     add("alignments", aligned);
   }
-  add("remote_free", Seed(2).op(malloc_op, 0, 0, bytes(48)).op(malloc_op, 0, 1, bytes(48)).op(free_op, 1, 0)
-                         .op(free_op, 0, 1).op(malloc_op, 0, 2, bytes(48)).op(free_op, 1, 2));
-  add("remote_free_after_thread_exit", Seed(2).op(malloc_op, 0, 0, bytes(48)).op(malloc_op, 0, 1, bytes(5000))
-                                           .op(malloc_op, 0, 2, bytes(400000)).op(exit_thread, 0, 0).op(free_op, 1, 0)
-                                           .op(free_op, 1, 1).op(free_op, 1, 2).op(malloc_op, 1, 3, bytes(48)));
-  add("adoption_with_full_chunks", Seed(3).op(pile_up, 0, 0, bytes(32), 255).op(pile_up, 0, 1, bytes(1000), 200)
-                                       .op(exit_thread, 0, 0).op(pile_free, 1, 0, 3, 255).op(malloc_op, 2, 0, bytes(32))
-                                       .op(pile_up, 2, 0, bytes(32), 255).op(pile_free, 1, 1, 2, 255));
+  add("remote_free", Seed(2)
+                         .op(malloc_op, 0, 0, bytes(48))
+                         .op(malloc_op, 0, 1, bytes(48))
+                         .op(free_op, 1, 0)
+                         .op(free_op, 0, 1)
+                         .op(malloc_op, 0, 2, bytes(48))
+                         .op(free_op, 1, 2));
+  add("remote_free_after_thread_exit", Seed(2)
+                                           .op(malloc_op, 0, 0, bytes(48))
+                                           .op(malloc_op, 0, 1, bytes(5000))
+                                           .op(malloc_op, 0, 2, bytes(400000))
+                                           .op(exit_thread, 0, 0)
+                                           .op(free_op, 1, 0)
+                                           .op(free_op, 1, 1)
+                                           .op(free_op, 1, 2)
+                                           .op(malloc_op, 1, 3, bytes(48)));
+  add("adoption_with_full_chunks", Seed(3)
+                                       .op(pile_up, 0, 0, bytes(32), 255)
+                                       .op(pile_up, 0, 1, bytes(1000), 200)
+                                       .op(exit_thread, 0, 0)
+                                       .op(pile_free, 1, 0, 3, 255)
+                                       .op(malloc_op, 2, 0, bytes(32))
+                                       .op(pile_up, 2, 0, bytes(32), 255)
+                                       .op(pile_free, 1, 1, 2, 255));
   add("thread_turnover", [] {
     Seed seed(4);
     for (unsigned round = 0; round < 12; ++round) {
@@ -111,36 +147,75 @@ std::map<std::string, Program> make_seeds() {
     for (unsigned round = 0; round < 6; ++round) seed.op(pile_up, 0, 0, bytes(64), 200).op(pile_free, 1, 0, 1, 200);
     return seed;
   }());
-  add("fork_amid_frees", Seed(3).op(pile_up, 0, 0, bytes(64), 100).op(pile_up, 1, 1, bytes(64), 100)
-                             .op(pile_free, 2, 0, 3, 60).op(pile_free, 0, 1, 2, 50).op(fork_child, 1, 0)
-                             .op(pile_free, 1, 0, 0, 30).op(malloc_op, 0, 0, bytes(64)).op(pile_free, 2, 1, 1, 99)
-                             .op(fork_child, 0, 0).op(pile_up, 0, 0, bytes(64), 60));
-  add("full_chunks_then_trim", Seed().op(pile_up, 0, 0, bytes(1000), 255).op(pile_up, 0, 1, bytes(16), 255)
-                                   .op(pile_free, 0, 0, 2, 255).op(trim, 0, 0).op(pile_free, 0, 1, 1, 255).op(trim, 0, 0)
+  add("fork_amid_frees", Seed(3)
+                             .op(pile_up, 0, 0, bytes(64), 100)
+                             .op(pile_up, 1, 1, bytes(64), 100)
+                             .op(pile_free, 2, 0, 3, 60)
+                             .op(pile_free, 0, 1, 2, 50)
+                             .op(fork_child, 1, 0)
+                             .op(pile_free, 1, 0, 0, 30)
+                             .op(malloc_op, 0, 0, bytes(64))
+                             .op(pile_free, 2, 1, 1, 99)
+                             .op(fork_child, 0, 0)
+                             .op(pile_up, 0, 0, bytes(64), 60));
+  add("full_chunks_then_trim", Seed()
+                                   .op(pile_up, 0, 0, bytes(1000), 255)
+                                   .op(pile_up, 0, 1, bytes(16), 255)
+                                   .op(pile_free, 0, 0, 2, 255)
+                                   .op(trim, 0, 0)
+                                   .op(pile_free, 0, 1, 1, 255)
+                                   .op(trim, 0, 0)
                                    .op(pile_up, 0, 2, bytes(1000), 100));
-  add("medium_sizes", Seed(2).op(pile_up, 0, 0, bytes(20000), 40).op(pile_up, 1, 1, bytes(65536), 30)
-                          .op(pile_free, 1, 0, 3, 40).op(malloc_op, 0, 0, bytes(262144)).op(malloc_op, 0, 1, bytes(262145))
-                          .op(pile_free, 0, 1, 2, 30).op(trim, 1, 0));
-  add("calloc_of_used_memory", Seed().op(pile_up, 0, 0, bytes(200), 200).op(pile_free, 0, 0, 3, 200)
-                                   .op(calloc_op, 0, 0, bytes(200)).op(calloc_op, 0, 1, bytes(40), 4)
-                                   .op(malloc_op, 0, 2, bytes(500000)).op(free_op, 0, 2).op(calloc_op, 0, 2, bytes(500000)));
-  add("calloc_overflow", Seed().op(calloc_op, 0, 0, bytes(16), 11).op(calloc_op, 0, 0, bytes(16), 12)
-                             .op(calloc_op, 0, 0, bytes(3), 13).op(calloc_op, 0, 0, bytes(48), 14)
-                             .op(calloc_op, 0, 0, huge_size(19), 15).op(calloc_op, 0, 0, bytes(0), 15));
+  add("medium_sizes", Seed(2)
+                          .op(pile_up, 0, 0, bytes(20000), 40)
+                          .op(pile_up, 1, 1, bytes(65536), 30)
+                          .op(pile_free, 1, 0, 3, 40)
+                          .op(malloc_op, 0, 0, bytes(262144))
+                          .op(malloc_op, 0, 1, bytes(262145))
+                          .op(pile_free, 0, 1, 2, 30)
+                          .op(trim, 1, 0));
+  add("calloc_of_used_memory", Seed()
+                                   .op(pile_up, 0, 0, bytes(200), 200)
+                                   .op(pile_free, 0, 0, 3, 200)
+                                   .op(calloc_op, 0, 0, bytes(200))
+                                   .op(calloc_op, 0, 1, bytes(40), 4)
+                                   .op(malloc_op, 0, 2, bytes(500000))
+                                   .op(free_op, 0, 2)
+                                   .op(calloc_op, 0, 2, bytes(500000)));
+  add("calloc_overflow", Seed()
+                             .op(calloc_op, 0, 0, bytes(16), 11)
+                             .op(calloc_op, 0, 0, bytes(16), 12)
+                             .op(calloc_op, 0, 0, bytes(3), 13)
+                             .op(calloc_op, 0, 0, bytes(48), 14)
+                             .op(calloc_op, 0, 0, huge_size(19), 15)
+                             .op(calloc_op, 0, 0, bytes(0), 15));
   for (unsigned call = 0; call <= FailurePlan::kAnyCall; ++call) {
     Seed failing(2);
     failing.header([&](Header& header) {
       header.failures = {static_cast<std::uint8_t>(call), 2};
       header.guard_by_protect = call == 2;
     });
-    failing.op(pile_up, 0, 0, bytes(500), 100).op(malloc_op, 0, 0, bytes(400000)).op(realloc_op, 0, 0, bytes(4 << 20))
-        .op(malloc_op, 1, 1, bytes(100)).op(free_op, 1, 0).op(pile_free, 1, 0, 2, 100).op(trim, 0, 0)
-        .op(malloc_op, 0, 2, bytes(100000)).op(exit_thread, 0, 0).op(calloc_op, 1, 3, bytes(300000));
-    constexpr const char* kNames[] = {"map", "unmap", "protect", "discard", "guard_install", "guard_remove", "remap", "any"};
+    failing.op(pile_up, 0, 0, bytes(500), 100)
+        .op(malloc_op, 0, 0, bytes(400000))
+        .op(realloc_op, 0, 0, bytes(4 << 20))
+        .op(malloc_op, 1, 1, bytes(100))
+        .op(free_op, 1, 0)
+        .op(pile_free, 1, 0, 2, 100)
+        .op(trim, 0, 0)
+        .op(malloc_op, 0, 2, bytes(100000))
+        .op(exit_thread, 0, 0)
+        .op(calloc_op, 1, 3, bytes(300000));
+    constexpr const char* kNames[] = {"map",           "unmap",        "protect", "discard",
+                                      "guard_install", "guard_remove", "remap",   "any"};
     add((std::string("failing_") + kNames[call]).c_str(), failing);
   }
-  add("fail_next_map", Seed().op(malloc_op, 0, 0, bytes(64)).op(fail_next, 0, 0, 0x700, 0).op(malloc_op, 0, 1, bytes(400000))
-                           .op(malloc_op, 0, 1, bytes(400000)).op(fail_next, 0, 0, 0x100, 7).op(realloc_op, 0, 1, bytes(4 << 20))
+  add("fail_next_map", Seed()
+                           .op(malloc_op, 0, 0, bytes(64))
+                           .op(fail_next, 0, 0, 0x700, 0)
+                           .op(malloc_op, 0, 1, bytes(400000))
+                           .op(malloc_op, 0, 1, bytes(400000))
+                           .op(fail_next, 0, 0, 0x100, 7)
+                           .op(realloc_op, 0, 1, bytes(4 << 20))
                            .op(pile_up, 0, 0, bytes(30000), 50));
   add("tight_region", [] {
     Seed seed(2);

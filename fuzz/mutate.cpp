@@ -51,12 +51,18 @@ std::uint32_t edge_argument(Dice& dice) {
   switch (dice.below(8)) {
     case 0:
     case 1:
-    case 2: return props::class_edge(dice.below(64), static_cast<int>(dice.below(3)) - 1);
-    case 3: return props::huge_size(dice.below(32));
-    case 4: return 0x7000'0000U | dice.below(256);
-    case 5: return 0x8000'0000U | dice.below(512);
-    case 6: return 0xC000'0000U | dice.below(4096);
-    default: return props::literal_size(dice.below(2048));
+    case 2:
+      return props::class_edge(dice.below(64), static_cast<int>(dice.below(3)) - 1);
+    case 3:
+      return props::huge_size(dice.below(32));
+    case 4:
+      return 0x7000'0000U | dice.below(256);
+    case 5:
+      return 0x8000'0000U | dice.below(512);
+    case 6:
+      return 0xC000'0000U | dice.below(4096);
+    default:
+      return props::literal_size(dice.below(2048));
   }
 }
 
@@ -74,15 +80,25 @@ Op random_op(Dice& dice, const props::Header& header) {
 void mutate_header(std::uint8_t* record, Dice& dice) {
   props::Header header = props::decode_header(record, kRecordBytes);
   switch (dice.below(6)) {
-    case 0: header.profile = static_cast<std::uint8_t>(dice.below(4)); break;
-    case 1: header.threads = static_cast<std::uint8_t>(1 + dice.below(props::kMaxThreads)); break;
-    case 2: header.guard_by_protect = !header.guard_by_protect; break;
-    case 3: header.tight_region = !header.tight_region; break;
+    case 0:
+      header.profile = static_cast<std::uint8_t>(dice.below(4));
+      break;
+    case 1:
+      header.threads = static_cast<std::uint8_t>(1 + dice.below(props::kMaxThreads));
+      break;
+    case 2:
+      header.guard_by_protect = !header.guard_by_protect;
+      break;
+    case 3:
+      header.tight_region = !header.tight_region;
+      break;
     case 4:
       header.failures.call = static_cast<std::uint8_t>(dice.below(8));
       header.failures.period = static_cast<std::uint8_t>(dice.below(3) == 0 ? 0 : dice.below(16));
       break;
-    default: header.seed = static_cast<std::uint32_t>(dice.next()); break;
+    default:
+      header.seed = static_cast<std::uint32_t>(dice.next());
+      break;
   }
   props::encode_header(header, record);
 }
@@ -90,11 +106,21 @@ void mutate_header(std::uint8_t* record, Dice& dice) {
 /// Changes one field of a record, most often to something that matters.
 void mutate_record(std::uint8_t* record, const props::Header& header, Dice& dice) {
   switch (dice.below(8)) {
-    case 0: props::encode_op(random_op(dice, header), record); break;
-    case 1: record[1] = static_cast<std::uint8_t>(dice.below(header.threads)); break;
-    case 2: record[2] = static_cast<std::uint8_t>(dice.below(8)); break;
-    case 3: record[3] = static_cast<std::uint8_t>(dice.below(256)); break;
-    case 4: record[0] = static_cast<std::uint8_t>(dice.below(32)); break;
+    case 0:
+      props::encode_op(random_op(dice, header), record);
+      break;
+    case 1:
+      record[1] = static_cast<std::uint8_t>(dice.below(header.threads));
+      break;
+    case 2:
+      record[2] = static_cast<std::uint8_t>(dice.below(8));
+      break;
+    case 3:
+      record[3] = static_cast<std::uint8_t>(dice.below(256));
+      break;
+    case 4:
+      record[0] = static_cast<std::uint8_t>(dice.below(32));
+      break;
     default: {
       const std::uint32_t argument = edge_argument(dice);
       for (unsigned i = 0; i < 4; ++i) record[4 + i] = static_cast<std::uint8_t>(argument >> (8 * i));
@@ -133,7 +159,9 @@ std::size_t mutate_program(std::uint8_t* data, std::size_t size, std::size_t max
         props::encode_op(random_op(dice, header), program.at(at));
         break;
       case 3:
-      case 4: program.close(at, 1 + dice.below(std::min<std::size_t>(program.count - at, 4))); break;
+      case 4:
+        program.close(at, 1 + dice.below(std::min<std::size_t>(program.count - at, 4)));
+        break;
       case 5: {
         const std::size_t other = dice.below(program.count);
         std::swap_ranges(program.at(at), program.at(at) + kRecordBytes, program.at(other));
@@ -145,7 +173,9 @@ std::size_t mutate_program(std::uint8_t* data, std::size_t size, std::size_t max
         std::memcpy(program.at(at + n), program.at(at), n * kRecordBytes);
         break;
       }
-      case 7: mutate_header(data, dice); break;
+      case 7:
+        mutate_header(data, dice);
+        break;
       case 8: {
         // An allocation's life in one go: what it takes to reach the far sides of a heap.
         if (room < 2) break;
@@ -167,7 +197,9 @@ std::size_t mutate_program(std::uint8_t* data, std::size_t size, std::size_t max
           break;
         }
         [[fallthrough]];
-      default: mutate_record(program.at(at), header, dice); break;
+      default:
+        mutate_record(program.at(at), header, dice);
+        break;
     }
   }
   data[0] = props::kVersion;

@@ -2,7 +2,6 @@
 //
 // Runs a fuzzer's target over files without a fuzzing engine, so that every ordinary build replays the corpora.
 #include <CLI/CLI.hpp>
-
 #include <algorithm>
 #include <cstdint>
 #include <cstdio>

@@ -22,10 +22,11 @@ Key any_key() {
 
 /// Words as they are in a heap: sparse, dense, and everything between.
 rc::Gen<std::uint64_t> any_word() {
-  return rc::gen::oneOf(rc::gen::arbitrary<std::uint64_t>(),
-                        rc::gen::map(rc::gen::inRange(0, 64), [](int bit) { return std::uint64_t{1} << bit; }),
-                        rc::gen::map(rc::gen::inRange(0, 65), [](int n) { return low_bits(static_cast<unsigned>(n)); }),
-                        rc::gen::map(rc::gen::inRange(0, 65), [](int n) { return ~low_bits(static_cast<unsigned>(n)); }));
+  return rc::gen::oneOf(
+      rc::gen::arbitrary<std::uint64_t>(),
+      rc::gen::map(rc::gen::inRange(0, 64), [](int bit) { return std::uint64_t{1} << bit; }),
+      rc::gen::map(rc::gen::inRange(0, 65), [](int n) { return low_bits(static_cast<unsigned>(n)); }),
+      rc::gen::map(rc::gen::inRange(0, 65), [](int n) { return ~low_bits(static_cast<unsigned>(n)); }));
 }
 
 RC_GTEST_PROP(GuardWord, holds_for_what_it_was_made_of, ()) {

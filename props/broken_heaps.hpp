@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
-// Deliberately broken heaps, each with one defect built into a sound one. The harness must find every one of them, or it
-// finds nothing.
+// Deliberately broken heaps, each with one defect built into a sound one. The harness must find every one of them, or
+// it finds nothing.
 #pragma once
 
 #include <algorithm>

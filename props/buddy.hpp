@@ -52,7 +52,9 @@ class Buddy : public ReferenceRegion {
   [[nodiscard]] char* take(std::size_t alignment, std::size_t size);
   [[nodiscard]] std::uint8_t& begins(std::size_t offset) { return begins_[offset >> kSmallestOrder]; }
   [[nodiscard]] std::uint8_t begins(std::size_t offset) const { return begins_[offset >> kSmallestOrder]; }
-  void begin(std::size_t offset, unsigned kind, unsigned order) { begins(offset) = static_cast<std::uint8_t>(kind | order); }
+  void begin(std::size_t offset, unsigned kind, unsigned order) {
+    begins(offset) = static_cast<std::uint8_t>(kind | order);
+  }
   /// The header of a live block's address, or a fault.
   [[nodiscard]] Header resolve(const void* pointer, const char* if_freed);
   [[nodiscard]] std::size_t usable_of(const Header& header, const void* pointer) const;

@@ -8,8 +8,8 @@
 #include <cstdint>
 #include <cstring>
 
-// These loops are most of what a fuzzer's program would do if they were instrumented. Whether an allocation is addressable is
-// asked of AddressSanitizer as a whole, by the runner.
+// These loops are most of what a fuzzer's program would do if they were instrumented. Whether an allocation is
+// addressable is asked of AddressSanitizer as a whole, by the runner.
 #if defined(__clang__)
 #define STAVE_PROPS_PLAIN __attribute__((no_sanitize("address", "undefined", "coverage")))
 #else
@@ -60,8 +60,8 @@ STAVE_PROPS_PLAIN inline void write_pattern(char* address, std::size_t size, std
 }
 
 /// The first byte among the first `kept` that is not what write_pattern(address, size, seed) left, or kNoMismatch.
-[[nodiscard]] STAVE_PROPS_PLAIN inline std::size_t find_mismatch(const char* address, std::size_t size, std::size_t kept,
-                                               std::uint32_t seed) {
+[[nodiscard]] STAVE_PROPS_PLAIN inline std::size_t find_mismatch(const char* address, std::size_t size,
+                                                                 std::size_t kept, std::uint32_t seed) {
   std::size_t mismatch = kNoMismatch;
   for_each_piece(size, [&](std::size_t from, std::size_t whole) STAVE_PROPS_PLAIN {
     if (mismatch != kNoMismatch || from >= kept) return;

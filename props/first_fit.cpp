@@ -10,7 +10,9 @@ namespace {
 
 constexpr std::size_t kGrain = 16;
 
-constexpr std::size_t round_up(std::size_t n, std::size_t alignment) { return (n + alignment - 1) / alignment * alignment; }
+constexpr std::size_t round_up(std::size_t n, std::size_t alignment) {
+  return (n + alignment - 1) / alignment * alignment;
+}
 
 }  // namespace
 
@@ -147,7 +149,8 @@ HeapCounts FirstFit::counts() const {
 }
 
 Violation FirstFit::verify() const {
-  // Free pieces and blocks, sorted by address, must cover the region without gap or overlap, and no two free pieces touch.
+  // Free pieces and blocks, sorted by address, must cover the region without gap or overlap, and no two free pieces
+  // touch.
   std::size_t at = 0;
   bool after_free = false;
   auto piece = free_.begin();

@@ -13,8 +13,6 @@
 #include <sys/prctl.h>
 
 #include <CLI/CLI.hpp>
-#include <nlohmann/json.hpp>
-
 #include <algorithm>
 #include <cstdint>
 #include <cstdio>
@@ -23,6 +21,7 @@
 #include <iostream>
 #include <iterator>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <random>
 #include <string>
 #include <vector>
@@ -57,7 +56,8 @@ std::size_t resident_bytes(char* start, std::size_t bytes) {
   static std::vector<unsigned char> pages(kRegion / kPage);
   if (mincore(start, bytes, pages.data()) != 0) return 0;
   const auto end = pages.begin() + static_cast<std::ptrdiff_t>(bytes / kPage);
-  return kPage * static_cast<std::size_t>(std::count_if(pages.begin(), end, [](unsigned char page) { return (page & 1U) != 0; }));
+  return kPage * static_cast<std::size_t>(
+                     std::count_if(pages.begin(), end, [](unsigned char page) { return (page & 1U) != 0; }));
 }
 
 template <class H>
@@ -89,7 +89,7 @@ template <class H>
 std::unique_ptr<Subject> make(unsigned profile) {
   return std::make_unique<SubjectOf<H>>(profile);
 }
-constexpr Maker kMakers[] = {{"bucket", make<StaveHeap>}, {"buddy", make<Buddy>}, {"first-fit", make<FirstFit>}};
+constexpr Maker kMakers[] = {{"bucket", make<StaveHeap>}, {"buddy", make<Buddy>}, {"first_fit", make<FirstFit>}};
 
 struct Sample {
   std::size_t event = 0;
@@ -161,33 +161,35 @@ class Replay {
 
 double ratio(std::uint64_t a, std::uint64_t b) { return b == 0 ? 0 : static_cast<double>(a) / static_cast<double>(b); }
 
-ordered_json to_json(const Sample& sample) {
-  return {{"event", sample.event}, {"requested", sample.requested}, {"blocks", sample.blocks}, {"resident", sample.resident}};
-}
-
-/// Replays a trace; the samples always have the moment at which the program held most.
-ordered_json replay_trace(const Trace& trace, const Maker& maker, unsigned profile, std::size_t samples) {
+/// Index of the event at which the program held most.
+std::size_t peak_of(const Trace& trace) {
+  std::vector<std::uint64_t> sizes;
   std::uint64_t live = 0;
   std::uint64_t most = 0;
-  std::size_t peak_event = 0;
-  {
-    std::vector<std::uint64_t> sizes;
-    for (std::size_t i = 0; i < trace.events.size(); ++i) {
-      const TraceEvent& event = trace.events[i];
-      if (event.kind == TraceKind::free_event || event.kind == TraceKind::realloc_event) live -= sizes[event.subject];
-      if (event.kind != TraceKind::free_event) {
-        sizes.push_back(event.size);
-        live += event.size;
-      }
-      if (live > most) {
-        most = live;
-        peak_event = i;
-      }
+  std::size_t at = 0;
+  for (std::size_t i = 0; i < trace.events.size(); ++i) {
+    const TraceEvent& event = trace.events[i];
+    if (event.kind == TraceKind::free_event || event.kind == TraceKind::realloc_event) live -= sizes[event.subject];
+    if (event.kind != TraceKind::free_event) {
+      sizes.push_back(event.size);
+      live += event.size;
+    }
+    if (live > most) {
+      most = live;
+      at = i;
     }
   }
+  return at;
+}
+
+/// Replays a trace. What is measured at the peak is measured when the program held most, whatever the samples.
+ordered_json replay_trace(const Trace& trace, const Maker& maker, unsigned profile, std::size_t samples,
+                          ordered_json& requested) {
+  const std::size_t peak_event = peak_of(trace);
   const auto subject = maker.make(profile);
   Replay replay(*subject);
-  ordered_json series = ordered_json::array();
+  ordered_json footprint = ordered_json::array();
+  requested = ordered_json::array();
   Sample peak;
   std::uint64_t peak_resident = 0;
   const std::size_t stride = std::max<std::size_t>(1, trace.events.size() / std::max<std::size_t>(samples, 1));
@@ -195,13 +197,20 @@ ordered_json replay_trace(const Trace& trace, const Maker& maker, unsigned profi
     const TraceEvent& event = trace.events[i];
     switch (event.kind) {
       case TraceKind::malloc_event:
-      case TraceKind::calloc_event: replay.allocate(event.size); break;
-      case TraceKind::realloc_event: replay.resize(event.subject, event.size); break;
-      case TraceKind::free_event: replay.free(event.subject); break;
+      case TraceKind::calloc_event:
+        replay.allocate(event.size);
+        break;
+      case TraceKind::realloc_event:
+        replay.resize(event.subject, event.size);
+        break;
+      case TraceKind::free_event:
+        replay.free(event.subject);
+        break;
     }
     if (i % stride == 0 || i == peak_event || i + 1 == trace.events.size()) {
       const Sample sample = replay.sample(i);
-      series.push_back(to_json(sample));
+      footprint.push_back({i, sample.resident});
+      requested.push_back({i, sample.requested});
       peak_resident = std::max(peak_resident, sample.resident);
       if (i == peak_event) peak = sample;
     }
@@ -211,16 +220,19 @@ ordered_json replay_trace(const Trace& trace, const Maker& maker, unsigned profi
   const std::uint64_t freed = subject->resident();
   subject->trim();
   const std::uint64_t trimmed = subject->resident();
-  return {{"allocator", maker.name},
+  // The unused end of a block may be on pages that nobody touched: what is not resident is not lost.
+  const std::uint64_t in_blocks = std::min(peak.blocks, peak.resident);
+  const std::uint64_t in_use = std::min(peak.requested, in_blocks);
+  return {{"internal", ratio(in_blocks - in_use, peak.resident)},
+          {"external", ratio(peak.resident - in_blocks, peak.resident)},
+          {"peak", peak_resident},
+          {"end", freed},
+          {"end_trimmed", trimmed},
           {"requested_at_peak", peak.requested},
-          {"internal_loss_at_peak", ratio(peak.blocks, peak.requested) - 1},
-          {"external_loss_at_peak", ratio(peak.resident, peak.blocks) - 1},
-          {"resident_per_requested_at_peak", ratio(peak.resident, peak.requested)},
-          {"peak_resident", peak_resident},
+          {"blocks_at_peak", peak.blocks},
+          {"resident_at_peak", peak.resident},
           {"resident_at_end", end.resident},
-          {"resident_after_freeing_all", freed},
-          {"resident_after_trim", trimmed},
-          {"samples", series}};
+          {"footprint", footprint}};
 }
 
 /// The worst case of power-of-two blocks: so many requests of exactly `size` bytes, all live.
@@ -310,24 +322,21 @@ int convert(const std::string& from, const std::string& to, std::size_t limit) {
 /// A flat table of everything but the samples: one line per measurement.
 void print_csv(const ordered_json& result) {
   std::cout << "workload,allocator,measure,value\n";
-  for (const auto& [kind, list] : result.items()) {
-    if (!list.is_array()) continue;
-    for (const auto& entry : list) {
-      const auto row = [&](const std::string& workload, const ordered_json& values) {
-        for (const auto& [measure, value] : values.items()) {
-          if (value.is_number()) {
-            std::cout << workload << "," << values["allocator"].get<std::string>() << "," << measure << "," << value << "\n";
-          }
-        }
-      };
-      if (kind == "traces") {
-        for (const auto& values : entry["allocators"]) row("trace:" + entry["name"].get<std::string>(), values);
-      } else if (kind == "power_of_two") {
-        row("power_of_two:" + std::to_string(entry["request"].get<std::size_t>()), entry);
-      } else {
-        row("after_peak:" + std::to_string(entry["kept_every"].get<std::size_t>()), entry);
-      }
+  const auto row = [](const std::string& workload, const std::string& allocator, const ordered_json& values) {
+    for (const auto& [measure, value] : values.items()) {
+      if (value.is_number()) std::cout << workload << "," << allocator << "," << measure << "," << value << "\n";
     }
+  };
+  for (const auto& trace : result["traces"]) {
+    for (const auto& [allocator, values] : trace["allocators"].items()) {
+      row("trace:" + trace["name"].get<std::string>(), allocator, values);
+    }
+  }
+  for (const auto& entry : result["power_of_two"]) {
+    row("power_of_two:" + std::to_string(entry["request"].get<std::size_t>()), entry["allocator"], entry);
+  }
+  for (const auto& entry : result["after_peak"]) {
+    row("after_peak:" + std::to_string(entry["kept_every"].get<std::size_t>()), entry["allocator"], entry);
   }
 }
 
@@ -338,23 +347,26 @@ int check(const ordered_json& result) {
     std::cerr << (holds ? "holds:  " : "BROKEN: ") << what << "\n";
     broken += holds ? 0 : 1;
   };
-  const auto of = [](const ordered_json& list, const char* allocator) -> const ordered_json& {
-    return *std::find_if(list.begin(), list.end(), [&](const ordered_json& e) { return e["allocator"] == allocator; });
-  };
   for (const auto& trace : result["traces"]) {
-    const auto& bucket = of(trace["allocators"], "bucket");
-    const auto& buddy = of(trace["allocators"], "buddy");
-    const std::string name = trace["name"];
-    claim(bucket["internal_loss_at_peak"] < buddy["internal_loss_at_peak"], name + ": buckets lose less inside of blocks than a buddy allocator");
+    const auto loss = [&](const char* allocator) {
+      const auto& values = trace["allocators"][allocator];
+      return ratio(values["blocks_at_peak"], values["requested_at_peak"]);
+    };
+    claim(loss("bucket") < loss("buddy"),
+          trace["name"].get<std::string>() + ": buckets lose less inside of blocks than a buddy allocator");
   }
   for (const auto& entry : result["power_of_two"]) {
     const std::string request = std::to_string(entry["request"].get<std::size_t>());
-    if (entry["allocator"] == "bucket") claim(entry["blocks_per_requested"] <= 1.0, request + " bytes exactly: buckets lose nothing");
-    if (entry["allocator"] == "buddy") claim(entry["blocks_per_requested"] >= 2.0, request + " bytes exactly: a buddy allocator doubles");
+    if (entry["allocator"] == "bucket")
+      claim(entry["blocks_per_requested"] <= 1.0, request + " bytes exactly: buckets lose nothing");
+    if (entry["allocator"] == "buddy")
+      claim(entry["blocks_per_requested"] >= 2.0, request + " bytes exactly: a buddy allocator doubles");
   }
   for (const auto& entry : result["after_peak"]) {
     if (entry["allocator"] != "bucket") continue;
-    claim(entry["resident_after_trim"] < entry["resident_at_peak"], "buckets return memory after a peak");
+    claim(entry["resident_after_trim"] < entry["resident_at_peak"],
+          "of 64 MiB every " + std::to_string(entry["kept_every"].get<std::size_t>()) +
+              ". allocation kept: buckets return memory");
   }
   return broken;
 }
@@ -363,10 +375,15 @@ int check(const ordered_json& result) {
 
 int main(int argc, char** argv) {
   CLI::App app(
-      "Fragmentation of buckets (a Stave instance), a buddy allocator and a first-fit one over recorded request traces.\n"
-      "With --json the result has the objects traces[].{name,events,allocators[].{allocator,...,samples[]}},\n"
-      "power_of_two[] and after_peak[]; byte counts are plain numbers, losses are fractions. See props/trace.hpp for\n"
-      "the format of traces and props/trace_recorder.cpp for how to record one.");
+      "Fragmentation of buckets (a Stave instance), a buddy allocator and a first-fit one over recorded request "
+      "traces.\n"
+      "--json prints {\"traces\": [{\"name\", \"operations\", \"requested\": [[operation, bytes]...],\n"
+      "\"allocators\": {\"bucket\"|\"buddy\"|\"first_fit\": {\"internal\", \"external\", \"peak\", \"end\", ...,\n"
+      "\"footprint\": [[operation, bytes]...]}}}], \"power_of_two\": [...], \"after_peak\": [...]}. internal and "
+      "external\n"
+      "are fractions of the footprint at the moment when the program held most; end is what is resident after\n"
+      "everything was freed. See props/trace.hpp for the format of traces and props/trace_recorder.cpp for how to\n"
+      "record one.");
   std::vector<std::string> paths;
   bool json = false;
   bool csv = false;
@@ -382,7 +399,8 @@ int main(int argc, char** argv) {
   app.add_flag("--check", claims, "fail unless the design's claims hold");
   app.add_option("--samples", samples, "moments per trace at which memory is measured");
   app.add_option("--profile", profile, "profile of the Stave instance: light, default, strict, fuzz")
-      ->transform(CLI::CheckedTransformer(std::map<std::string, unsigned>{{"light", 0}, {"default", 1}, {"strict", 2}, {"fuzz", 3}}));
+      ->transform(CLI::CheckedTransformer(
+          std::map<std::string, unsigned>{{"light", 0}, {"default", 1}, {"strict", 2}, {"fuzz", 3}}));
   auto* const convert_option = app.add_option("--convert", raw, "make a trace of this output of the recorder");
   app.add_option("--to", to, "where the trace goes")->needs(convert_option);
   app.add_option("--limit", limit, "events of a converted trace, at most");
@@ -411,8 +429,12 @@ int main(int argc, char** argv) {
   result["traces"] = ordered_json::array();
   for (const std::string& path : paths) {
     const Trace trace = read_trace(path);
-    ordered_json entry = {{"name", trace.name}, {"events", trace.events.size()}, {"allocators", ordered_json::array()}};
-    for (const Maker& maker : kMakers) entry["allocators"].push_back(replay_trace(trace, maker, profile, samples));
+    ordered_json entry = {{"name", trace.name}, {"operations", trace.events.size()}};
+    for (const Maker& maker : kMakers) {
+      ordered_json requested;
+      entry["allocators"][maker.name] = replay_trace(trace, maker, profile, samples, requested);
+      entry["requested"] = requested;
+    }
     result["traces"].push_back(entry);
   }
   for (const std::size_t size : {std::size_t{64}, std::size_t{1024}, std::size_t{4096}}) {

@@ -53,7 +53,8 @@ inline Header generate_header(const Wish& wish) {
   Header header;
   header.profile = wish.profile ? *wish.profile : *rc::gen::inRange<std::uint8_t>(0, 4);
   header.guard_by_protect = wish.guard_by_protect ? *wish.guard_by_protect : *rc::gen::arbitrary<bool>();
-  header.tight_region = wish.tight_region ? *wish.tight_region : *rc::gen::weightedElement<bool>({{4, false}, {1, true}});
+  header.tight_region =
+      wish.tight_region ? *wish.tight_region : *rc::gen::weightedElement<bool>({{4, false}, {1, true}});
   header.threads = *rc::gen::inRange<std::uint8_t>(1, kMaxThreads + 1);
   header.misuse_allowed = wish.misuse;
   header.seed = *rc::gen::inRange<std::uint32_t>(1, 1U << 30U);
@@ -77,18 +78,23 @@ struct Hint {
 inline Op generate_op(const Hint& hint) {
   using enum OpCode;
   std::vector<std::pair<std::size_t, OpCode>> weights = {
-      {6, malloc_op}, {3, calloc_op}, {1, aligned_alloc_op}, {3, memalign_op}, {1, fill}, {1, exit_thread}, {1, trim},
-      {2, pile_up}, {1, check},
+      {6, malloc_op},   {3, calloc_op}, {1, aligned_alloc_op}, {3, memalign_op}, {1, fill},
+      {1, exit_thread}, {1, trim},      {2, pile_up},          {1, check},
   };
   if (hint.live.any()) {
-    for (const auto& more : {std::pair<std::size_t, OpCode>{5, realloc_op}, {1, reallocarray_op}, {6, free_op},
-                             {4, free_remote}, {1, usable_size}, {1, fork_child}}) {
+    for (const auto& more : {std::pair<std::size_t, OpCode>{5, realloc_op},
+                             {1, reallocarray_op},
+                             {6, free_op},
+                             {4, free_remote},
+                             {1, usable_size},
+                             {1, fork_child}}) {
       weights.push_back(more);
     }
   } else {
     weights.emplace_back(1, realloc_op);
   }
-  if (std::any_of(hint.piled.begin(), hint.piled.end(), [](unsigned n) { return n != 0; })) weights.emplace_back(3, pile_free);
+  if (std::any_of(hint.piled.begin(), hint.piled.end(), [](unsigned n) { return n != 0; }))
+    weights.emplace_back(3, pile_free);
   if (hint.failures) weights.emplace_back(2, fail_next);
   if (hint.header.misuse_allowed) {
     for (const OpCode code : misuse_ops()) weights.emplace_back(1, code);
@@ -124,8 +130,12 @@ inline Op generate_op(const Hint& hint) {
           {{6, rc::gen::inRange<std::uint8_t>(0, 6)}, {1, rc::gen::inRange<std::uint8_t>(6, 16)}});
       break;
     case pile_up:
-    case pile_free: op.detail = *rc::gen::inRange<std::uint8_t>(0, 255); break;
-    default: op.detail = *rc::gen::inRange<std::uint8_t>(0, 8); break;
+    case pile_free:
+      op.detail = *rc::gen::inRange<std::uint8_t>(0, 255);
+      break;
+    default:
+      op.detail = *rc::gen::inRange<std::uint8_t>(0, 8);
+      break;
   }
   if (op.code == pile_free || op.code == fail_next) {
     op.argument = *rc::gen::inRange<std::uint32_t>(0, 1U << 11U);
@@ -155,7 +165,8 @@ inline void save_program(const std::string& name, const Program& program, const 
   std::ofstream(directory / (name + ".bin"), std::ios::binary)
       .write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
   std::ofstream text(directory / (name + ".txt"));
-  text << to_text(program, sizes) << "failed at " << failure.op << ": " << failure.rule << ": " << failure.detail << "\n";
+  text << to_text(program, sizes) << "failed at " << failure.op << ": " << failure.rule << ": " << failure.detail
+       << "\n";
   std::ofstream(directory / (name + ".c")) << to_c(program, sizes);
 }
 
@@ -219,11 +230,18 @@ struct Step : rc::state::Command<Hint, S> {
       case calloc_op:
       case realloc_op:
       case aligned_alloc_op:
-      case memalign_op: hint.live.set(op.slot); break;
+      case memalign_op:
+        hint.live.set(op.slot);
+        break;
       case free_op:
-      case free_remote: hint.live.reset(op.slot); break;
-      case pile_up: hint.piled[pile_number(op)] += 1; break;
-      default: break;
+      case free_remote:
+        hint.live.reset(op.slot);
+        break;
+      case pile_up:
+        hint.piled[pile_number(op)] += 1;
+        break;
+      default:
+        break;
     }
   }
   void run(const Hint&, S& session) const override { session.step(op); }

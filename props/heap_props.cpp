@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
-// Random programs of operations on Stave instances: several logical threads, every profile, both kinds of guards, system
-// calls that fail, every property of run_program.hpp after every operation.
+// Random programs of operations on Stave instances: several logical threads, every profile, both kinds of guards,
+// system calls that fail, every property of run_program.hpp after every operation.
 #include <gtest/gtest.h>
 #include <rapidcheck/gtest.h>
 
@@ -124,8 +124,8 @@ void expect_same(const Trail& one, const Trail& other, const Program& program) {
     Failure failure;
     failure.rule = "the same seed and calls give the same addresses";
     failure.op = static_cast<unsigned>(i);
-    std::snprintf(failure.detail, sizeof failure.detail, "%s: %td and %td", to_text(program.ops[i], stave_sizes()).c_str(),
-                  one.offsets[i], other.offsets[i]);
+    std::snprintf(failure.detail, sizeof failure.detail, "%s: %td and %td",
+                  to_text(program.ops[i], stave_sizes()).c_str(), one.offsets[i], other.offsets[i]);
     save_program("same_addresses", program, stave_sizes(), failure);
     RC_FAIL(std::string(failure.rule) + ": " + failure.detail);
   }

@@ -15,16 +15,24 @@ using enum OpCode;
 // How a byte names an operation under version 1. Frozen: files depend on it. Repeated entries are weights, which
 // make a random byte string a program that allocates a little more than it frees.
 constexpr OpCode kLegalV1[] = {
-    malloc_op,  calloc_op,        realloc_op,    reallocarray_op, aligned_alloc_op, memalign_op, free_op,   free_remote,
-    usable_size, fill,            check,         exit_thread,     fork_child,       trim,        fail_next, pile_up,
-    pile_free,  malloc_op,        malloc_op,     malloc_op,       malloc_op,        calloc_op,   realloc_op, realloc_op,
-    realloc_op, aligned_alloc_op, free_op,       free_op,         free_remote,      free_remote, fill,      pile_free,
+    malloc_op,   calloc_op,   realloc_op, reallocarray_op, aligned_alloc_op, memalign_op, free_op,
+    free_remote, usable_size, fill,       check,           exit_thread,      fork_child,  trim,
+    fail_next,   pile_up,     pile_free,  malloc_op,       malloc_op,        malloc_op,   malloc_op,
+    calloc_op,   realloc_op,  realloc_op, realloc_op,      aligned_alloc_op, free_op,     free_op,
+    free_remote, free_remote, fill,       pile_free,
 };
 static_assert(std::size(kLegalV1) == 32);
 
 constexpr OpCode kMisuseV1[] = {
-    double_free_local_local, double_free_local_remote, double_free_remote_local,
-    double_free_remote_remote, interior_free, misaligned_free, foreign_free, realloc_freed, usable_size_freed,
+    double_free_local_local,
+    double_free_local_remote,
+    double_free_remote_local,
+    double_free_remote_remote,
+    interior_free,
+    misaligned_free,
+    foreign_free,
+    realloc_freed,
+    usable_size_freed,
 };
 
 constexpr std::uint8_t kFirstMisuseByte = 0x80;
@@ -41,19 +49,53 @@ constexpr std::size_t kPtrdiffMax = PTRDIFF_MAX;
 // Sizes that no machine can serve: at the borders of size_t and ptrdiff_t, and where adding a header, a page or a
 // 64 KiB unit wraps round.
 constexpr std::size_t kHuge[] = {
-    kPtrdiffMax,        kPtrdiffMax + 1,     kPtrdiffMax - 1,     kPtrdiffMax - 4095,      kSizeMax,
-    kSizeMax - 1,       kSizeMax - 7,        kSizeMax - 8,        kSizeMax - 15,           kSizeMax - 16,
-    kSizeMax - 31,      kSizeMax - 4095,     kSizeMax - 4096,     kSizeMax - 8191,         kSizeMax - 65535,
-    kSizeMax - 65536,   kSizeMax - 131071,   kPtrdiffMax - 65535, std::size_t{1} << 62,    std::size_t{1} << 48,
-    std::size_t{1} << 47, (std::size_t{1} << 47) - 4096, std::size_t{1} << 40, (std::size_t{1} << 32) + 1,
-    std::size_t{1} << 32, kSizeMax / 2 - 16,
+    kPtrdiffMax,
+    kPtrdiffMax + 1,
+    kPtrdiffMax - 1,
+    kPtrdiffMax - 4095,
+    kSizeMax,
+    kSizeMax - 1,
+    kSizeMax - 7,
+    kSizeMax - 8,
+    kSizeMax - 15,
+    kSizeMax - 16,
+    kSizeMax - 31,
+    kSizeMax - 4095,
+    kSizeMax - 4096,
+    kSizeMax - 8191,
+    kSizeMax - 65535,
+    kSizeMax - 65536,
+    kSizeMax - 131071,
+    kPtrdiffMax - 65535,
+    std::size_t{1} << 62,
+    std::size_t{1} << 48,
+    std::size_t{1} << 47,
+    (std::size_t{1} << 47) - 4096,
+    std::size_t{1} << 40,
+    (std::size_t{1} << 32) + 1,
+    std::size_t{1} << 32,
+    kSizeMax / 2 - 16,
 };
 
 constexpr int kDeltas[] = {0, -1, 1, -8, 8, -16, 16, -17};
 
 constexpr std::size_t kOddAlignments[] = {
-    0, 3, 24, 48, 4097, kSizeMax, kPtrdiffMax, std::size_t{1} << 63, std::size_t{1} << 62, std::size_t{1} << 47, 12,
-    65535, 65537, kSizeMax - 15, 1, 6,
+    0,
+    3,
+    24,
+    48,
+    4097,
+    kSizeMax,
+    kPtrdiffMax,
+    std::size_t{1} << 63,
+    std::size_t{1} << 62,
+    std::size_t{1} << 47,
+    12,
+    65535,
+    65537,
+    kSizeMax - 15,
+    1,
+    6,
 };
 
 constexpr std::size_t moved(std::size_t size, int delta) { return size + static_cast<std::size_t>(delta); }
@@ -90,7 +132,8 @@ void store32(std::uint32_t value, std::uint8_t* bytes) {
 }
 
 constexpr const char* kProfiles[] = {"light", "default", "strict", "fuzz"};
-constexpr const char* kCalls[] = {"map", "unmap", "protect", "discard", "guard_install", "guard_remove", "remap", "any"};
+constexpr const char* kCalls[] = {"map",           "unmap",        "protect", "discard",
+                                  "guard_install", "guard_remove", "remap",   "any"};
 
 std::string size_text(std::size_t size) {
   std::string text;
@@ -110,32 +153,58 @@ std::span<const OpCode> misuse_ops() { return kMisuseV1; }
 
 const char* op_name(OpCode code) {
   switch (code) {
-    case malloc_op: return "malloc";
-    case calloc_op: return "calloc";
-    case realloc_op: return "realloc";
-    case reallocarray_op: return "reallocarray";
-    case aligned_alloc_op: return "aligned_alloc";
-    case memalign_op: return "memalign";
-    case free_op: return "free";
-    case free_remote: return "free-remote";
-    case usable_size: return "usable-size";
-    case fill: return "fill";
-    case check: return "check";
-    case exit_thread: return "exit-thread";
-    case fork_child: return "fork-child";
-    case trim: return "trim";
-    case fail_next: return "fail-next";
-    case pile_up: return "pile-up";
-    case pile_free: return "pile-free";
-    case double_free_local_local: return "double-free-local-local";
-    case double_free_local_remote: return "double-free-local-remote";
-    case double_free_remote_local: return "double-free-remote-local";
-    case double_free_remote_remote: return "double-free-remote-remote";
-    case interior_free: return "interior-free";
-    case misaligned_free: return "misaligned-free";
-    case foreign_free: return "foreign-free";
-    case realloc_freed: return "realloc-freed";
-    case usable_size_freed: return "usable-size-freed";
+    case malloc_op:
+      return "malloc";
+    case calloc_op:
+      return "calloc";
+    case realloc_op:
+      return "realloc";
+    case reallocarray_op:
+      return "reallocarray";
+    case aligned_alloc_op:
+      return "aligned_alloc";
+    case memalign_op:
+      return "memalign";
+    case free_op:
+      return "free";
+    case free_remote:
+      return "free-remote";
+    case usable_size:
+      return "usable-size";
+    case fill:
+      return "fill";
+    case check:
+      return "check";
+    case exit_thread:
+      return "exit-thread";
+    case fork_child:
+      return "fork-child";
+    case trim:
+      return "trim";
+    case fail_next:
+      return "fail-next";
+    case pile_up:
+      return "pile-up";
+    case pile_free:
+      return "pile-free";
+    case double_free_local_local:
+      return "double-free-local-local";
+    case double_free_local_remote:
+      return "double-free-local-remote";
+    case double_free_remote_local:
+      return "double-free-remote-local";
+    case double_free_remote_remote:
+      return "double-free-remote-remote";
+    case interior_free:
+      return "interior-free";
+    case misaligned_free:
+      return "misaligned-free";
+    case foreign_free:
+      return "foreign-free";
+    case realloc_freed:
+      return "realloc-freed";
+    case usable_size_freed:
+      return "usable-size-freed";
   }
   return "?";
 }
@@ -145,13 +214,19 @@ const char* expected_fault(OpCode code) {
     case double_free_local_local:
     case double_free_local_remote:
     case double_free_remote_local:
-    case double_free_remote_remote: return "double-free";
-    case interior_free: return "interior-pointer";
-    case misaligned_free: return "misaligned-pointer";
-    case foreign_free: return "foreign-pointer";
+    case double_free_remote_remote:
+      return "double-free";
+    case interior_free:
+      return "interior-pointer";
+    case misaligned_free:
+      return "misaligned-pointer";
+    case foreign_free:
+      return "foreign-pointer";
     case realloc_freed:
-    case usable_size_freed: return "freed-pointer";
-    default: return nullptr;
+    case usable_size_freed:
+      return "freed-pointer";
+    default:
+      return nullptr;
   }
 }
 
@@ -167,34 +242,49 @@ std::size_t SizeTable::decode(std::uint32_t argument) const {
   switch (argument >> 28U) {
     case 0x0:
     case 0x1:
-    case 0x2: return argument & 0x3FFU;
-    case 0x3: return argument & 0x3FU;
+    case 0x2:
+      return argument & 0x3FFU;
+    case 0x3:
+      return argument & 0x3FU;
     case 0x4:
     case 0x5:
-    case 0x6: return moved(classes_[((argument >> 2U) & 0x3FFU) % count_], static_cast<int>((argument & 3U) % 3U) - 1);
-    case 0x7: return moved((((argument >> 4U) & 0xFU) + 1) * std::size_t{4096}, kDeltas[argument & 7U]);
+    case 0x6:
+      return moved(classes_[((argument >> 2U) & 0x3FFU) % count_], static_cast<int>((argument & 3U) % 3U) - 1);
+    case 0x7:
+      return moved((((argument >> 4U) & 0xFU) + 1) * std::size_t{4096}, kDeltas[argument & 7U]);
     case 0x8: {
       const std::size_t power = std::size_t{1} << (((argument >> 4U) & 0x1FU) % 21U);
       const std::size_t size = moved(power, kDeltas[argument & 7U]);
       return size > 2 * power ? power : size;  // 1 - 16 must not become a size near SIZE_MAX: kHuge has those
     }
-    case 0x9: return argument & 0x3'FFFFU;
-    case 0xA: return argument & 0xFFFFU;
-    case 0xB: return argument & 0x3F'FFFFU;
-    case 0xC: return moved((((argument >> 4U) & 0xFFU) + 1) * std::size_t{65536}, kDeltas[argument & 7U]);
-    case 0xD: return kHuge[(argument & 0xFFU) % std::size(kHuge)];
-    case 0xE: return argument & 0x0FFF'FFFFU;
-    default: return argument & 0x1FFU;
+    case 0x9:
+      return argument & 0x3'FFFFU;
+    case 0xA:
+      return argument & 0xFFFFU;
+    case 0xB:
+      return argument & 0x3F'FFFFU;
+    case 0xC:
+      return moved((((argument >> 4U) & 0xFFU) + 1) * std::size_t{65536}, kDeltas[argument & 7U]);
+    case 0xD:
+      return kHuge[(argument & 0xFFU) % std::size(kHuge)];
+    case 0xE:
+      return argument & 0x0FFF'FFFFU;
+    default:
+      return argument & 0x1FFU;
   }
 }
 
 std::size_t decode_alignment(std::uint8_t detail) {
   const unsigned low = detail & 0x1FU;
   switch (detail >> 5U) {
-    case 5: return std::size_t{1} << (13 + low % 8);
-    case 6: return std::size_t{1} << (21 + low % 11);
-    case 7: return kOddAlignments[low % std::size(kOddAlignments)];
-    default: return std::size_t{1} << (low % 13);
+    case 5:
+      return std::size_t{1} << (13 + low % 8);
+    case 6:
+      return std::size_t{1} << (21 + low % 11);
+    case 7:
+      return kOddAlignments[low % std::size(kOddAlignments)];
+    default:
+      return std::size_t{1} << (low % 13);
   }
 }
 
@@ -204,21 +294,31 @@ std::size_t decode_count(std::uint8_t detail, std::size_t element_size) {
   if (low < std::size(kCounts)) return kCounts[low];
   const std::size_t divisor = std::max<std::size_t>(element_size, 1);
   switch (low) {
-    case 10: return 1000;
-    case 11: return kSizeMax / divisor;
-    case 12: return kSizeMax / divisor + (element_size > 1 ? 1 : 0);  // the first product that wraps round
-    case 13: return std::size_t{1} << 32;
-    case 14: return kPtrdiffMax / divisor + 1;
-    default: return kSizeMax;
+    case 10:
+      return 1000;
+    case 11:
+      return kSizeMax / divisor;
+    case 12:
+      return kSizeMax / divisor + (element_size > 1 ? 1 : 0);  // the first product that wraps round
+    case 13:
+      return std::size_t{1} << 32;
+    case 14:
+      return kPtrdiffMax / divisor + 1;
+    default:
+      return kSizeMax;
   }
 }
 
 unsigned pile_pick(const Op& op, unsigned size, unsigned step) {
   switch (pile_order(op)) {
-    case PileOrder::newest_first: return size - 1;
-    case PileOrder::oldest_first: return 0;
-    case PileOrder::every_other: return size - 1 - step % size;
-    case PileOrder::scattered: break;
+    case PileOrder::newest_first:
+      return size - 1;
+    case PileOrder::oldest_first:
+      return 0;
+    case PileOrder::every_other:
+      return size - 1 - step % size;
+    case PileOrder::scattered:
+      break;
   }
   return ((op.argument >> 2U) * 2654435761U + step * 40503U) % size;
 }
@@ -266,12 +366,12 @@ Program decode(const std::uint8_t* data, std::size_t size) {
 
 void encode_header(const Header& header, std::uint8_t* record) {
   record[0] = kVersion;
-  record[1] = static_cast<std::uint8_t>((header.profile & kProfileMask) |
-                                        (header.guard_by_protect ? kGuardByProtect : 0U) |
-                                        (header.misuse_allowed ? kMisuseAllowed : 0U) |
-                                        (header.tight_region ? kTightRegion : 0U));
+  record[1] = static_cast<std::uint8_t>(
+      (header.profile & kProfileMask) | (header.guard_by_protect ? kGuardByProtect : 0U) |
+      (header.misuse_allowed ? kMisuseAllowed : 0U) | (header.tight_region ? kTightRegion : 0U));
   record[2] = static_cast<std::uint8_t>(header.threads - 1);
-  record[3] = static_cast<std::uint8_t>((header.failures.call & 7U) | static_cast<unsigned>(header.failures.period) << 3U);
+  record[3] =
+      static_cast<std::uint8_t>((header.failures.call & 7U) | static_cast<unsigned>(header.failures.period) << 3U);
   store32(header.seed, record + 4);
 }
 
@@ -313,12 +413,16 @@ std::string to_text(const Op& op, const SizeTable& sizes) {
   append(text, "t%u ", op.thread);
   const std::size_t size = sizes.decode(op.argument);
   switch (op.code) {
-    case malloc_op: append(text, "p%u = malloc(%s)", op.slot, size_text(size).c_str()); break;
+    case malloc_op:
+      append(text, "p%u = malloc(%s)", op.slot, size_text(size).c_str());
+      break;
     case calloc_op:
       append(text, "p%u = calloc(%s, %s)", op.slot, size_text(decode_count(op.detail, size)).c_str(),
              size_text(size).c_str());
       break;
-    case realloc_op: append(text, "p%u = realloc(p%u, %s)", op.slot, op.slot, size_text(size).c_str()); break;
+    case realloc_op:
+      append(text, "p%u = realloc(p%u, %s)", op.slot, op.slot, size_text(size).c_str());
+      break;
     case reallocarray_op:
       append(text, "p%u = reallocarray(p%u, %s, %s)", op.slot, op.slot,
              size_text(decode_count(op.detail, size)).c_str(), size_text(size).c_str());
@@ -328,14 +432,30 @@ std::string to_text(const Op& op, const SizeTable& sizes) {
       append(text, "p%u = %s(%s, %s)", op.slot, op_name(op.code), size_text(decode_alignment(op.detail)).c_str(),
              size_text(size).c_str());
       break;
-    case free_op: append(text, "free(p%u)", op.slot); break;
-    case free_remote: append(text, "free(p%u) by another thread (%u after its owner)", op.slot, op.detail); break;
-    case usable_size: append(text, "malloc_usable_size(p%u)", op.slot); break;
-    case fill: append(text, "fill p%u", op.slot); break;
-    case check: text += "check all contents"; break;
-    case exit_thread: text += "ends"; break;
-    case fork_child: text += "forks; go on in the child"; break;
-    case trim: text += "malloc_trim(0)"; break;
+    case free_op:
+      append(text, "free(p%u)", op.slot);
+      break;
+    case free_remote:
+      append(text, "free(p%u) by another thread (%u after its owner)", op.slot, op.detail);
+      break;
+    case usable_size:
+      append(text, "malloc_usable_size(p%u)", op.slot);
+      break;
+    case fill:
+      append(text, "fill p%u", op.slot);
+      break;
+    case check:
+      text += "check all contents";
+      break;
+    case exit_thread:
+      text += "ends";
+      break;
+    case fork_child:
+      text += "forks; go on in the child";
+      break;
+    case trim:
+      text += "malloc_trim(0)";
+      break;
     case fail_next: {
       const NextFailure next = decode_failure(op);
       append(text, "after %u calls of %s the next %u fail", next.skip, kCalls[next.call], next.count);
@@ -351,7 +471,9 @@ std::string to_text(const Op& op, const SizeTable& sizes) {
              kOrders[static_cast<unsigned>(pile_order(op))]);
       break;
     }
-    default: append(text, "%s p%u (expects %s)", op_name(op.code), op.slot, expected_fault(op.code)); break;
+    default:
+      append(text, "%s p%u (expects %s)", op_name(op.code), op.slot, expected_fault(op.code));
+      break;
   }
   return text;
 }
@@ -513,7 +635,8 @@ class CPrinter {
     text += "\n   Build: cc -std=gnu11 -pthread. Exits 0 when nothing went wrong. */\n";
     text += kCPrologue;
     if (threaded_) {
-      text += "\nstatic const unsigned char who[] = {" + who_ + "};\nstatic const unsigned char ends[] = {" + ends_ + "};\n";
+      text += "\nstatic const unsigned char who[] = {" + who_ + "};\nstatic const unsigned char ends[] = {" + ends_ +
+              "};\n";
       text += kCThreads;
     }
     text += "\nstatic void step(unsigned k) {\n  switch (k) {\n" + steps_ + "    default: break;\n  }\n}\n\n";
@@ -583,11 +706,22 @@ class CPrinter {
         break;
       }
       case free_op:
-      case free_remote: append(steps_, "drop(&s[%u]); ", op.slot); break;
-      case usable_size: append(steps_, "if (malloc_usable_size(s[%u].p) != s[%u].n) wrong(\"usable size\", s[%u].p); ", op.slot, op.slot, op.slot); break;
-      case fill: append(steps_, "op_fill(&s[%u]); ", op.slot); break;
-      case check: steps_ += "op_check(); "; break;
-      case exit_thread: steps_ += "/* the thread ends */ "; break;
+      case free_remote:
+        append(steps_, "drop(&s[%u]); ", op.slot);
+        break;
+      case usable_size:
+        append(steps_, "if (malloc_usable_size(s[%u].p) != s[%u].n) wrong(\"usable size\", s[%u].p); ", op.slot,
+               op.slot, op.slot);
+        break;
+      case fill:
+        append(steps_, "op_fill(&s[%u]); ", op.slot);
+        break;
+      case check:
+        steps_ += "op_check(); ";
+        break;
+      case exit_thread:
+        steps_ += "/* the thread ends */ ";
+        break;
       case fork_child:
         if (threaded_) {
           append(steps_, "op_fork(%u, %u); ", acting, count_ - 1);
@@ -595,8 +729,12 @@ class CPrinter {
           steps_ += "{ const pid_t child = fork(); if (child) leave(child); } ";
         }
         break;
-      case trim: steps_ += "malloc_trim(0); "; break;
-      case fail_next: steps_ += "/* " + to_text(op, sizes_) + " */ "; break;
+      case trim:
+        steps_ += "malloc_trim(0); ";
+        break;
+      case fail_next:
+        steps_ += "/* " + to_text(op, sizes_) + " */ ";
+        break;
       case pile_up: {
         unsigned& piled = piled_[pile_number(op)];
         const unsigned count = std::min(pile_count(op), kPileCapacity - piled);
@@ -610,12 +748,13 @@ class CPrinter {
         const unsigned count = std::min(pile_count(op), piled);
         append(steps_, "{ static const unsigned short take[] = {");
         for (unsigned i = 0; i < count; ++i) append(steps_, "%s%u", i == 0 ? "" : ", ", pile_pick(op, piled - i, i));
-        append(steps_, "%s}; for (unsigned i = 0; i < %u; i++) op_unpile(%u, take[i]); } ", count == 0 ? "0" : "", count,
-               pile_number(op));
+        append(steps_, "%s}; for (unsigned i = 0; i < %u; i++) op_unpile(%u, take[i]); } ", count == 0 ? "0" : "",
+               count, pile_number(op));
         piled -= count;
         break;
       }
-      default: break;
+      default:
+        break;
     }
     end();
   }
@@ -637,7 +776,8 @@ class CPrinter {
     if (interior) {
       begin(owner, false);
       if (op.code == interior_free) {
-        append(steps_, "free(s[%u].p + 16 * (1 + %uu %% (s[%u].n / 16 - 1)));%s", slot, op.argument, slot, expects.c_str());
+        append(steps_, "free(s[%u].p + 16 * (1 + %uu %% (s[%u].n / 16 - 1)));%s", slot, op.argument, slot,
+               expects.c_str());
       } else {
         append(steps_, "free(s[%u].p + %zu);%s", slot, misaligned_offset(op), expects.c_str());
       }

@@ -44,16 +44,16 @@ enum class OpCode : std::uint8_t {
   aligned_alloc_op,
   memalign_op,
   free_op,
-  free_remote,   ///< free by a thread that is not the one that allocated
+  free_remote,  ///< free by a thread that is not the one that allocated
   usable_size,
-  fill,          ///< writes new contents over all of the usable size
-  check,         ///< compares the contents of all that is live
+  fill,   ///< writes new contents over all of the usable size
+  check,  ///< compares the contents of all that is live
   exit_thread,
   fork_child,
   trim,
-  fail_next,     ///< plans a failure of coming system calls
-  pile_up,       ///< many mallocs of one size
-  pile_free,     ///< frees many of a pile, in one of four orders
+  fail_next,  ///< plans a failure of coming system calls
+  pile_up,    ///< many mallocs of one size
+  pile_free,  ///< frees many of a pile, in one of four orders
 
   double_free_local_local = 0x80,
   double_free_local_remote,
@@ -96,7 +96,7 @@ struct FailurePlan {
 
 struct Header {
   std::uint8_t version = kVersion;
-  std::uint8_t profile = 1;     ///< 0 light, 1 default, 2 strict, 3 fuzz
+  std::uint8_t profile = 1;  ///< 0 light, 1 default, 2 strict, 3 fuzz
   bool guard_by_protect = false;
   bool misuse_allowed = false;  ///< otherwise codes of misuse decode as legal operations
   bool tight_region = false;    ///< so little address space that running out of it is ordinary

@@ -3,7 +3,6 @@
 // The operation language: decoding is total and stable, programs print themselves, mutations respect records.
 #include <gtest/gtest.h>
 #include <rapidcheck/gtest.h>
-
 #include <sys/wait.h>
 
 #include <cstdlib>
@@ -50,15 +49,16 @@ RC_GTEST_PROP(Language, prints_a_line_for_each_operation, (const Bytes& bytes)) 
 
 // The meaning of these bytes is frozen: corpora depend on it. A change here is a new version of the language.
 TEST(Language, of_version_1_keeps_its_meaning) {
-  const Bytes bytes = {1, 0x1E, 2, 0x19, 4, 3, 2, 1,  0, 0, 1, 2, 0x0A, 0, 0, 0xE0,  7, 4, 65, 0, 0, 0, 0, 0,
-                       0x84, 1, 2, 3, 4, 0, 0, 0,  31, 2, 6, 9, 3, 0, 0, 0,  9, 9, 9};
-  EXPECT_EQ(to_text(decode(bytes.data(), bytes.size()), SizeTable()),
-            "program version 1 profile strict guards mprotect threads 3 region tight seed 16909060 every 3. call of unmap "
-            "fails misuse allowed\n"
-            "   0  t0 p1 = malloc(10u)\n"
-            "   1  t1 free(p1) by another thread (0 after its owner)\n"
-            "   2  t1 interior-free p2 (expects interior-pointer)\n"
-            "   3  t2 free 10 of pile 2, scattered\n");
+  const Bytes bytes = {1, 0x1E, 2,    0x19, 4, 3, 2, 1, 0, 0, 1,  2, 0x0A, 0, 0, 0xE0, 7, 4, 65, 0, 0, 0,
+                       0, 0,    0x84, 1,    2, 3, 4, 0, 0, 0, 31, 2, 6,    9, 3, 0,    0, 0, 9,  9, 9};
+  EXPECT_EQ(
+      to_text(decode(bytes.data(), bytes.size()), SizeTable()),
+      "program version 1 profile strict guards mprotect threads 3 region tight seed 16909060 every 3. call of unmap "
+      "fails misuse allowed\n"
+      "   0  t0 p1 = malloc(10u)\n"
+      "   1  t1 free(p1) by another thread (0 after its owner)\n"
+      "   2  t1 interior-free p2 (expects interior-pointer)\n"
+      "   3  t2 free 10 of pile 2, scattered\n");
   EXPECT_EQ(SizeTable().decode(class_edge(0, 0)), 16U);
   EXPECT_EQ(SizeTable().decode(huge_size(0)), static_cast<std::size_t>(PTRDIFF_MAX));
   EXPECT_EQ(decode_alignment(12), 4096U);
@@ -81,14 +81,15 @@ RC_GTEST_PROP(Mutations, give_whole_records_within_the_limit_and_follow_from_the
 RC_GTEST_PROP(Mutations, cross_over_takes_records_of_both, (const Bytes& first, const Bytes& second, unsigned seed)) {
   const auto limit = *rc::gen::inRange<std::size_t>(0, 400);
   Bytes out(limit);
-  const std::size_t size = fuzz::cross_over_programs(first.data(), first.size(), second.data(), second.size(),
-                                                     out.data(), limit, seed);
+  const std::size_t size =
+      fuzz::cross_over_programs(first.data(), first.size(), second.data(), second.size(), out.data(), limit, seed);
   RC_ASSERT(size <= limit);
   RC_ASSERT(size % kRecordBytes == 0U);
   for (std::size_t i = 1; i < size / kRecordBytes; ++i) {
     const auto is_in = [&](const Bytes& parent) {
       for (std::size_t j = 1; j <= op_count(parent.size()); ++j) {
-        if (std::equal(&out[i * kRecordBytes], &out[i * kRecordBytes] + kRecordBytes, &parent[j * kRecordBytes])) return true;
+        if (std::equal(&out[i * kRecordBytes], &out[i * kRecordBytes] + kRecordBytes, &parent[j * kRecordBytes]))
+          return true;
       }
       return false;
     };
@@ -102,7 +103,8 @@ RC_GTEST_PROP(Mutations, of_any_bytes_run_on_a_reference_allocator, (Bytes bytes
   static Runner<FirstFit, fuzz::FlatModel> runner(heap, sizes, Thoroughness::sampled);
   std::size_t size = bytes.size();
   bytes.resize(512);
-  for (unsigned seed = 0; seed < 20; ++seed) size = fuzz::mutate_program(bytes.data(), size, bytes.size(), seed, nullptr);
+  for (unsigned seed = 0; seed < 20; ++seed)
+    size = fuzz::mutate_program(bytes.data(), size, bytes.size(), seed, nullptr);
   const Program program = decode(bytes.data(), size);
   heap.reset(setup_for(program.header));
   const Failure failure = run_program(runner, program);
@@ -113,21 +115,24 @@ RC_GTEST_PROP(Mutations, of_any_bytes_run_on_a_reference_allocator, (Bytes bytes
 TEST(Language, prints_c_programs_that_compile_and_run) {
   namespace fs = std::filesystem;
   const char* const compiler = std::getenv("CC") != nullptr ? std::getenv("CC") : "cc";
-  if (std::system((std::string(compiler) + " --version > /dev/null 2>&1").c_str()) != 0) GTEST_SKIP() << "no C compiler";
+  if (std::system((std::string(compiler) + " --version > /dev/null 2>&1").c_str()) != 0)
+    GTEST_SKIP() << "no C compiler";
   const fs::path directory = fs::temp_directory_path() / ("stave_c_" + std::to_string(getpid()));
   fs::create_directories(directory);
   for (unsigned variant = 0; variant < 4; ++variant) {
     Bytes bytes(8 * 60, 0);
     bytes[2] = static_cast<std::uint8_t>(variant);  // threads - 1
     std::size_t size = bytes.size();
-    for (unsigned seed = 0; seed < 200; ++seed) size = fuzz::mutate_program(bytes.data(), size, bytes.size(), variant * 1000 + seed, nullptr);
+    for (unsigned seed = 0; seed < 200; ++seed)
+      size = fuzz::mutate_program(bytes.data(), size, bytes.size(), variant * 1000 + seed, nullptr);
     Program program = decode(bytes.data(), size);
     program.header.threads = static_cast<std::uint8_t>(variant + 1);
     for (Op& op : program.ops) op.thread = static_cast<std::uint8_t>(op.thread % (variant + 1));
     const fs::path source = directory / "program.c";
     const fs::path binary = directory / "program";
     std::ofstream(source) << to_c(program, SizeTable());
-    const std::string compile = std::string(compiler) + " -std=gnu11 -w -O0 -pthread -o " + binary.string() + " " + source.string();
+    const std::string compile =
+        std::string(compiler) + " -std=gnu11 -w -O0 -pthread -o " + binary.string() + " " + source.string();
     ASSERT_EQ(std::system(compile.c_str()), 0) << to_c(program, SizeTable());
     const int status = std::system(("timeout 60 " + binary.string()).c_str());
     EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << "variant " << variant << ", status " << status << "\n"

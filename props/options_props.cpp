@@ -19,7 +19,8 @@ struct Row {
   std::uint64_t Options::*field;
 };
 const std::vector<Row> kRows = {
-#define STAVE_OPTION(name, lowest, highest, light, standard, strict, fuzz, help) {#name, lowest, highest, &Options::name},
+#define STAVE_OPTION(name, lowest, highest, light, standard, strict, fuzz, help) \
+  {#name, lowest, highest, &Options::name},
 #include "policy/options.def"
 #undef STAVE_OPTION
 };
@@ -64,13 +65,14 @@ Part any_part() {
       part.text = "profile=" + kProfileWords[static_cast<std::size_t>(part.profile)];
       break;
     case 1: {
-      part.text = *rc::gen::element<std::string>("profile=loud", "nothing=1", "=", "=1", "guard_pages=2", "guard_pages=",
-                                                 "guard_pages", "quarantine_slots=-1", "stats=1x", "Stats=1", "stats=+1",
-                                                 "quarantine_size_kb=99999999999999999999", "profile", "stats= 1");
+      part.text = *rc::gen::element<std::string>(
+          "profile=loud", "nothing=1", "=", "=1", "guard_pages=2", "guard_pages=", "guard_pages", "quarantine_slots=-1",
+          "stats=1x", "Stats=1", "stats=+1", "quarantine_size_kb=99999999999999999999", "profile", "stats= 1");
       part.good = false;
       break;
     }
-    case 2: break;  // nothing between two colons
+    case 2:
+      break;  // nothing between two colons
     default: {
       part.row = &kRows[*rc::gen::inRange<std::size_t>(0, kRows.size())];
       const std::uint64_t span = part.row->highest - part.row->lowest;

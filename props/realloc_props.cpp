@@ -19,7 +19,8 @@ std::vector<std::size_t> interesting_sizes() {
     sizes.push_back(edge);
     sizes.push_back(edge + 1);
   }
-  for (const std::size_t large : {std::size_t{300000}, std::size_t{1} << 20U, (std::size_t{1} << 20U) + 1, std::size_t{5} << 20U}) {
+  for (const std::size_t large :
+       {std::size_t{300000}, std::size_t{1} << 20U, (std::size_t{1} << 20U) + 1, std::size_t{5} << 20U}) {
     sizes.push_back(large);
   }
   return sizes;

@@ -13,11 +13,11 @@ enum class AllocationState : std::uint8_t { live, freed };
 
 struct Allocation {
   char* address = nullptr;
-  std::size_t size = 0;       ///< what was asked for
-  std::size_t usable = 0;     ///< what the heap said may be written; at least `size`
+  std::size_t size = 0;    ///< what was asked for
+  std::size_t usable = 0;  ///< what the heap said may be written; at least `size`
   std::size_t alignment = 16;
-  std::uint32_t fill = 0;     ///< seed of its contents
-  std::uint8_t owner = 0;     ///< logical thread that last allocated or resized it
+  std::uint32_t fill = 0;  ///< seed of its contents
+  std::uint8_t owner = 0;  ///< logical thread that last allocated or resized it
   AllocationState state = AllocationState::live;
 
   /// One past the last byte that no other allocation may have. Allocations of size zero have an address of their own.

@@ -17,7 +17,8 @@ namespace stave::props {
 class ReferenceRegion {
  public:
   explicit ReferenceRegion(std::size_t bytes) : bytes_(bytes) {
-    void* const mapping = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void* const mapping =
+        mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (mapping == MAP_FAILED) std::abort();
     base_ = static_cast<char*>(mapping);
   }

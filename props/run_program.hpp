@@ -49,7 +49,7 @@ namespace stave::props {
 struct Failure {
   const char* rule = nullptr;  ///< nullptr: it did not
   const void* address = nullptr;
-  unsigned op = 0;             ///< index of the operation
+  unsigned op = 0;  ///< index of the operation
   char detail[200] = {};
 
   [[nodiscard]] explicit operator bool() const { return rule != nullptr; }
@@ -62,7 +62,9 @@ enum class Outcome : std::uint8_t { nothing, served, no_memory, bad_alignment, f
 
 /// Whether the heap poisons what it holds back; only Stave does.
 template <class H>
-inline constexpr bool kPoisons = requires { requires H::kPoisons; };
+inline constexpr bool kPoisons = requires {
+  requires H::kPoisons;
+};
 
 template <Heap H, class Model = ReferenceHeap>
 class Runner {
@@ -354,7 +356,8 @@ class Runner {
     if (result == nullptr) {
       check_refusal(wanted);
       const std::size_t usable = heap_.usable_size(thread, old_address);
-      if (usable != old.usable) fail("P6 a failed realloc keeps the size", old_address, "%zu, was %zu", usable, old.usable);
+      if (usable != old.usable)
+        fail("P6 a failed realloc keeps the size", old_address, "%zu, was %zu", usable, old.usable);
       check_contents(old);
       return;
     }
@@ -365,7 +368,8 @@ class Runner {
       fail("P6 realloc keeps contents", slot.address + where, "byte %zu, from %zu to %zu", where, old.usable, size);
     }
     paint(slot);
-    if (slot.address != old_address && old.usable != 0 && old.usable < kMayBeUnmapped) check_gone_unless_inside(old_address, slot);
+    if (slot.address != old_address && old.usable != 0 && old.usable < kMayBeUnmapped)
+      check_gone_unless_inside(old_address, slot);
   }
 
   /// A moved realloc's old start may lie inside the new block when that one was grown downwards.
@@ -394,7 +398,9 @@ class Runner {
         replace(slot, thread);
         if (!failure_) allocate_zeroed(slot, thread, decode_count(op.detail, size), size);
         break;
-      case OpCode::realloc_op: reallocate(slot, thread, size); break;
+      case OpCode::realloc_op:
+        reallocate(slot, thread, size);
+        break;
       case OpCode::reallocarray_op: {
         std::size_t product = 0;
         if (__builtin_mul_overflow(decode_count(op.detail, size), size, &product)) {
@@ -410,12 +416,17 @@ class Runner {
         replace(slot, thread);
         if (!failure_) allocate_aligned(slot, thread, decode_alignment(op.detail), size);
         break;
-      case OpCode::free_op: free_slot(slot, thread); break;
-      case OpCode::free_remote: free_slot(slot, other_thread(slot.owner, op.detail, header_.threads)); break;
+      case OpCode::free_op:
+        free_slot(slot, thread);
+        break;
+      case OpCode::free_remote:
+        free_slot(slot, other_thread(slot.owner, op.detail, header_.threads));
+        break;
       case OpCode::usable_size: {
         const std::size_t usable = heap_.usable_size(thread, slot.address);
         const std::size_t expected = slot.address != nullptr ? model_.find(slot.address)->usable : 0;
-        if (usable != expected) fail("P4 the usable size does not change", slot.address, "%zu, was %zu", usable, expected);
+        if (usable != expected)
+          fail("P4 the usable size does not change", slot.address, "%zu, was %zu", usable, expected);
         break;
       }
       case OpCode::fill:
@@ -425,10 +436,18 @@ class Runner {
           paint(slot);
         }
         break;
-      case OpCode::check: check_everything(); break;
-      case OpCode::exit_thread: heap_.exit_thread(thread); break;
-      case OpCode::fork_child: heap_.fork_child(thread); break;
-      case OpCode::trim: static_cast<void>(heap_.trim(thread)); break;
+      case OpCode::check:
+        check_everything();
+        break;
+      case OpCode::exit_thread:
+        heap_.exit_thread(thread);
+        break;
+      case OpCode::fork_child:
+        heap_.fork_child(thread);
+        break;
+      case OpCode::trim:
+        static_cast<void>(heap_.trim(thread));
+        break;
       case OpCode::fail_next: {
         const NextFailure next = decode_failure(op);
         heap_.failures().plan_next(next.call, next.skip, next.count);
@@ -457,7 +476,9 @@ class Runner {
         }
         break;
       }
-      default: misuse(op, slot, size); break;
+      default:
+        misuse(op, slot, size);
+        break;
     }
   }
 
@@ -481,7 +502,8 @@ class Runner {
     const std::size_t usable = model_.find(address)->usable;
     if (interior) {
       provoking_ = expected_fault(op.code);
-      heap_.deallocate(owner, address + (op.code == OpCode::interior_free ? interior_offset(op, usable) : misaligned_offset(op)));
+      heap_.deallocate(
+          owner, address + (op.code == OpCode::interior_free ? interior_offset(op, usable) : misaligned_offset(op)));
       return;
     }
     const unsigned other = other_thread(owner, op.detail, header_.threads);

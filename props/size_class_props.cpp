@@ -27,7 +27,8 @@ TEST(SizeClasses, ascend_in_multiples_of_16_and_waste_at_most_a_quarter) {
     ASSERT_EQ(kSlotSizes[cls] % 16, 0U);
     if (cls == 0) continue;
     ASSERT_GT(kSlotSizes[cls], kSlotSizes[cls - 1]);
-    // The worst request of a class is one byte more than the class below; beyond the fine classes a quarter is lost at most.
+    // The worst request of a class is one byte more than the class below; beyond the fine classes a quarter is lost at
+    // most.
     const std::size_t worst = kSlotSizes[cls - 1] + 1;
     if (kSlotSizes[cls] > kLargestFineClass) {
       EXPECT_LE(4 * (kSlotSizes[cls] - worst), kSlotSizes[cls]) << kSlotSizes[cls];

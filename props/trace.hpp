@@ -13,8 +13,8 @@
 //
 // A varint has seven bits a byte, lowest first, the eighth says that more follow. Each event that allocates, realloc
 // included, gets the next number, from 0; an age is the difference between the number that comes next and the number of
-// what is freed or resized, so that young memory, which is what programs free, takes one byte. memalign counts as malloc.
-// realloc and free of what was not recorded (allocated before the recorder was there) are left out.
+// what is freed or resized, so that young memory, which is what programs free, takes one byte. memalign counts as
+// malloc. realloc and free of what was not recorded (allocated before the recorder was there) are left out.
 #pragma once
 
 #include <cstddef>
@@ -28,7 +28,7 @@ enum class TraceKind : std::uint8_t { malloc_event, calloc_event, realloc_event,
 
 struct TraceEvent {
   TraceKind kind = TraceKind::malloc_event;
-  std::uint64_t size = 0;  ///< of what is allocated
+  std::uint64_t size = 0;     ///< of what is allocated
   std::uint32_t subject = 0;  ///< number of what is freed or resized
 };
 
@@ -40,8 +40,8 @@ struct Trace {
 
 /// Appends the encoded form.
 void encode_trace(const Trace& trace, std::vector<std::uint8_t>& bytes);
-/// Any bytes may come in. Returns false with a sentence in `error` unless they are a whole trace in which each thing that
-/// is freed or resized is live.
+/// Any bytes may come in. Returns false with a sentence in `error` unless they are a whole trace in which each thing
+/// that is freed or resized is live.
 [[nodiscard]] bool decode_trace(const std::vector<std::uint8_t>& bytes, Trace& trace, std::string& error);
 
 /// One raw event, as the recorder writes them.

@@ -22,7 +22,8 @@ std::vector<RawEvent> any_raw() {
   for (int i = 0; i < count; ++i) {
     RawEvent event{};
     event.kind = *rc::gen::inRange<std::uint64_t>(0, 4);
-    event.size = *rc::gen::weightedOneOf<std::uint64_t>({{8, rc::gen::inRange<std::uint64_t>(0, 5000)}, {1, rc::gen::inRange<std::uint64_t>(0, 1ULL << 35U)}});
+    event.size = *rc::gen::weightedOneOf<std::uint64_t>(
+        {{8, rc::gen::inRange<std::uint64_t>(0, 5000)}, {1, rc::gen::inRange<std::uint64_t>(0, 1ULL << 35U)}});
     event.new_address = 16 * *rc::gen::inRange<std::uint64_t>(1, 40);
     event.old_address = 16 * *rc::gen::inRange<std::uint64_t>(0, 40);
     if (event.kind == 3) event.new_address = 0;
@@ -52,7 +53,8 @@ RC_GTEST_PROP(Traces, that_are_cut_off_or_longer_are_errors, ()) {
   encode_trace(trace_from_raw(any_raw(), 1000), bytes);
   Trace decoded;
   std::string error;
-  const Bytes cut(bytes.begin(), bytes.begin() + *rc::gen::inRange<std::ptrdiff_t>(0, static_cast<std::ptrdiff_t>(bytes.size())));
+  const Bytes cut(bytes.begin(),
+                  bytes.begin() + *rc::gen::inRange<std::ptrdiff_t>(0, static_cast<std::ptrdiff_t>(bytes.size())));
   RC_ASSERT_FALSE(decode_trace(cut, decoded, error));
   RC_ASSERT_FALSE(error.empty());
   bytes.push_back(*rc::gen::arbitrary<std::uint8_t>());

@@ -3,11 +3,11 @@
  *
  *   default   some other thread forks, at any instant. The heap's owner and a freer are gone. In the child two
  *             threads run: one frees the pointers that the forking thread had, one takes the heap over.
- *   OWN       the owner forks, between two of its operations. Its L, H, G and ring are whole, but a freer may be gone in
- *             the middle of a remote free into it.
+ *   OWN       the owner forks, between two of its operations. Its L, H, guard and cursor are whole, but a freer may be
+ *             gone in the middle of a remote free into it.
  *
  * In the child nobody may die falsely, no slot may have two owners, and at quiescence each free that had
- * begun (its mark was set) is finished, the ring is empty and every signal still arrives.
+ * begun (its mark was set) is finished and every signal still arrives.
  * Slots that only a vanished thread knew stay live: the program lost them, not we.
  */
 #ifndef NS
@@ -48,6 +48,11 @@ inline commit(location, value)
   :: location == LOC_L(0) -> mem_l[0] = value
   :: location == LOC_H(0) -> mem_h[0] = value
   :: location == LOC_G(0) -> mem_g[0] = value
+  :: location == LOC_CL(0) -> mem_cl[0] = value
+  :: location == LOC_CH(0) -> mem_ch[0] = value
+  :: location == LOC_CURSOR(0) -> mem_cursor[0] = value
+  :: location == LOC_LEAVING(0) -> mem_leaving[0] = value
+  :: location == LOC_VISITED(0) -> visited[0] = value
   :: location == LOC_LINK(0) -> link_[0] = value
   :: location >= LOC_MAIL(0) && location < LOC_MAIL(NMAIL) -> mail[location - LOC_MAIL(0)] = value
   :: location == LOC_MAIL(NMAIL) -> forker_mail = value
@@ -83,7 +88,8 @@ inline fork_now()
     kept = mem_l[0] & ~R[0];
     live[0] = kept;
 #ifndef OWN
-    L[0] = 0; H[0] = 0; G[0] = 0; ring[0] = 0; A[0] = 0;        /* the owner's view went with it */
+    L[0] = 0; H[0] = 0; G[0] = 0; CL[0] = 0; CH[0] = 0;         /* the owner's view went with it */
+    cursor[0] = 0; leaving[0] = 0; A[0] = 0;
 #endif
     if :: inbox[0] == 0 -> link_[0] = 0 :: else fi
   }
@@ -127,8 +133,6 @@ proctype parent_owner()
      s = 0
   :: atomic { mine & BIT(0) -> mine = mine & ~BIT(0) } take_back(OWNER_T, 0, BIT(0))
   :: atomic { mine & BIT(1) -> mine = mine & ~BIT(1) } take_back(OWNER_T, 0, BIT(1))
-  :: atomic { ring[0] & BIT(0) -> skip } leave_ring(OWNER_T, 0, BIT(0))
-  :: atomic { ring[0] & BIT(1) -> skip } leave_ring(OWNER_T, 0, BIT(1))
   :: atomic { inbox[0] != 0 -> skip } drain_inbox(OWNER_T, 0)
   :: atomic { A[0] == 0 -> skip } refill(OWNER_T, 0)
 #ifdef OWN
@@ -151,77 +155,74 @@ proctype forker()
 
 /* ---- the child ---- */
 
-/* The sweep itself may be cut off by another fork; the grandchild then begins it again. So each store leaves a
- * state that the sweep knows. G goes first: it says what the word will be, and (L & ~R, no H) stays the same
- * value while L, H and D are being written. */
-#ifdef FORK_TWICE
+/* fork takes the lock under which a sweep runs. FORK_WITHOUT_LOCK: a fork in the child may cut a sweep off, and the
+ * grandchild begins it again. */
+#ifdef FORK_WITHOUT_LOCK
 #define MAY_TEAR if :: skip :: atomic { !forked_again -> forked_again = 1; goto again } fi
 #else
 #define MAY_TEAR skip
 #endif
 
+#define ONE_OR_NONE(set) ((set) == 0 || (set) == BIT(0) || (set) == BIT(1))
+#define CUT_L (mem_cl[0] & ~l)          /* an open word: bits that its copy of L still has */
+#define CUT_H (old & ~mem_ch[0])        /* ... and bits that its copy of H has not yet */
+#define NEW_L (l & ~mem_cl[0])
+
 inline repair_word(c)                   /* impl: repair_word */
 {
   atomic {
     l = mem_l[c]; r = R[c]; d = D[c]; old = mem_h[c];
-    c_ = r & d & ~l;                    /* collected, its D and R not yet cleared */
-    bit_ = 0;
+    k = d & ~l;                         /* collected, its D and R not yet cleared */
+    words = 0;                          /* known? */
     if
-    :: mem_g[c] == GUARD(l, old) -> bit_ = 1
-    :: else ->
+    :: mem_cursor[0] == 0 ->
        if
-#ifndef NO_REPAIR_TORN_HANDOUT
-       :: (l & BIT(0)) && mem_g[c] == GUARD(l & ~BIT(0), old) -> bit_ = 1
-       :: (l & BIT(1)) && mem_g[c] == GUARD(l & ~BIT(1), old) -> bit_ = 1
-#endif
+       :: mem_g[c] == GUARD(l, old) -> words = 1
 #ifndef NO_REPAIR_TORN_FREE
-       :: !(l & BIT(0)) && mem_g[c] == GUARD(l | BIT(0), old & ~BIT(0)) -> bit_ = 1
-       :: !(l & BIT(1)) && mem_g[c] == GUARD(l | BIT(1), old & ~BIT(1)) -> bit_ = 1
+       :: !(l & BIT(0)) && mem_g[c] == GUARD(l | BIT(0), old & ~BIT(0)) -> words = 1
+       :: !(l & BIT(1)) && mem_g[c] == GUARD(l | BIT(1), old & ~BIT(1)) -> words = 1
 #endif
-#ifndef NO_REPAIR_TORN_RING
-       :: !((l | old) & BIT(0)) && mem_g[c] == GUARD(l, old | BIT(0)) -> bit_ = 1
-       :: !((l | old) & BIT(1)) && mem_g[c] == GUARD(l, old | BIT(1)) -> bit_ = 1
+#ifndef NO_REPAIR_TORN_LEAVE
+       :: mem_g[c] == GUARD(l, old | mem_leaving[0]) -> words = 1
 #endif
 #ifndef NO_REPAIR_TORN_COLLECT
-       :: c_ && mem_g[c] == GUARD(l | c_, old & ~c_) -> bit_ = 1
+       :: mem_g[c] == GUARD(l | k, old & ~k) -> words = 1
 #endif
-#ifndef NO_REPAIR_TORN_SWEEP
-       :: mem_g[c] == GUARD(l & ~r, 0) -> bit_ = 1
+       :: mem_g[c] == GUARD(l & ~r, (old | r) & ~(l & ~r)) -> words = 1
+       :: else
+       fi
+    :: else ->                          /* open: the copies lag behind by one bit, or by what was being collected */
+       if
+       :: mem_cl[0] == l && mem_ch[0] == old -> words = 1
+#ifndef NO_REPAIR_OPEN_HANDOUT
+       :: CUT_L == 0 && CUT_H == 0 && ONE_OR_NONE(NEW_L) && !(mem_ch[0] & ~old) -> words = 1
+#endif
+#ifndef NO_REPAIR_OPEN_FREE
+       :: NEW_L == 0 && ONE_OR_NONE(CUT_L | CUT_H) && !(mem_ch[0] & ~old) -> words = 1
+#endif
+#ifndef NO_REPAIR_OPEN_COLLECT
+       :: NEW_L == 0 && ((CUT_L | CUT_H) & ~k) == 0 && !(mem_ch[0] & ~old) -> words = 1
 #endif
        :: else
        fi
     fi;
-    if :: !bit_ || (d & ~r) -> DIE :: else fi;
-    bit_ = 0; c_ = 0
+    if :: !words || (d & ~r) -> DIE :: else fi;
+    words = 0; k = 0;
+    old = (old | r) & ~(l & ~r)
   }
 #ifdef NO_FINISH_MARK
   atomic { r = r & ~(l & ~d) }          /* a mark without D is left alone */
 #endif
-#ifdef NO_EMPTY_RING
-#define H_AFTER old
-#else
-#define H_AFTER 0
-#endif
-#ifndef SWEEP_GUARD_LAST
 #ifndef NO_REPAIR_GUARD
-  mem_g[c] = GUARD(l & ~r, H_AFTER); MAY_TEAR;
-#endif
+  mem_g[c] = GUARD(l & ~r, old); MAY_TEAR;
 #endif
   mem_l[c] = l & ~r; MAY_TEAR;
-  mem_h[c] = H_AFTER; MAY_TEAR;
-#ifdef SWEEP_GUARD_LAST
-  mem_g[c] = GUARD(l & ~r, H_AFTER); MAY_TEAR;
-#endif
+  mem_h[c] = old; MAY_TEAR;
 #ifndef NO_REPAIR_DONE
   D[c] = 0; MAY_TEAR;
 #endif
 #ifndef NO_REPAIR_MARK
-#ifdef NO_FINISH_MARK
-  R[c] = R[c] & ~r;
-#else
-  R[c] = 0;
-#endif
-  MAY_TEAR;
+  R[c] = R[c] & ~r; MAY_TEAR;
 #endif
   atomic { l = 0; r = 0; d = 0; old = 0 }
 }
@@ -230,20 +231,20 @@ inline sweep_torn_heap(c)               /* impl: sweep_torn_heap */
 {
   skip;
 again:
+#ifndef NO_RESET_INBOX
+  atomic { inbox[0] = 0; queued[c] = 0 } MAY_TEAR;
+#endif
   repair_word(c);
 #ifndef NO_RESET_PENDING
   pending[c] = 0; MAY_TEAR;
 #endif
-#ifndef NO_RESET_INBOX
-  atomic { inbox[0] = 0; queued[c] = 0 } MAY_TEAR;
+  visited[c] = 0; MAY_TEAR;
+#ifndef NO_RESET_CURSOR
+  mem_cursor[0] = 0
 #endif
-#ifndef NO_RESET_DUE
-  due[c] = 0; MAY_TEAR;
-#endif
-  skip
 }
 
-inline sweep_first(c)
+inline sweep_if_torn(c)                 /* impl: sweep_if_torn */
 {
   if
   :: swept -> skip
@@ -273,13 +274,43 @@ proctype child_freer()
        forkers = forkers & ~BIT(s)
      }
 #if !defined(OWN) && !defined(SWEEP_BESIDE_THREAD)
-     sweep_first(0);                    /* remote_free's first look at a heap that is older than this process */
+     sweep_if_torn(0);                    /* remote_free's first look at a heap that is older than this process */
 #endif
      remote_free(FREER, 0, BIT(s));
      atomic { kept = kept & ~BIT(s); s = 0 }
   :: atomic { forkers == 0 -> break }
   od;
   freer_done = 1
+}
+
+/* The own heap: whole, but for the remote frees of threads that are gone. */
+inline fork_child(c)                    /* impl: fork_child */
+{
+#ifndef NO_OWN_RESET_INBOX
+  atomic { inbox[0] = 0; queued[c] = 0 }
+#endif
+  if
+  :: visited[c] ->                      /* else no remote free was ever begun here */
+     visited[c] = 0;
+#ifndef NO_OWN_RESET_PENDING
+     pending[c] = 0;
+#endif
+     atomic {
+       r = R[c];
+#ifdef NO_OWN_FINISH_MARK
+       r = r & D[c];
+#endif
+       VERIFY(c);
+       if :: r & ~L[c] -> DIE :: else fi
+     }
+     atomic { buf[OWNER_T].n < SB -> L[c] = L[c] & ~r; store(OWNER_T, LOC_L(c), L[c]) }
+     H[c] = H[c] | r;
+     write_word(OWNER_T, c);
+     D[c] = 0;
+     R[c] = R[c] & ~r;
+     r = 0
+  :: else
+  fi
 }
 
 proctype child_owner()
@@ -290,31 +321,17 @@ proctype child_owner()
 #ifdef OWN_REPAIR_LATE
   if :: skip :: freer_done fi;
 #endif
-#ifndef NO_OWN_REPAIR
-  /* The own heap: finish what dead freers began (their step 4), collect, forget the signals that are lost. */
-#ifndef NO_OWN_FINISH_MARK
-  atomic { D[0] = D[0] | (R[0] & L[0]) }
-#endif
-#ifndef NO_OWN_COLLECT
-  collect_word(OWNER_T, 0);
-#endif
-#ifndef NO_OWN_RESET_PENDING
-  pending[0] = 0;
-#endif
-#ifndef NO_OWN_RESET_INBOX
-  atomic { inbox[0] = 0; queued[0] = 0 }
-#endif
-#ifndef NO_OWN_RESET_DUE
-  due[0] = 0;
-#endif
-#endif
+  fork_child(0);
   swept = 1;
 #else
 #ifdef SWEEP_TWICE
   if :: swept -> swept = 0 :: else fi;
 #endif
-  sweep_first(0);
-  atomic { L[0] = mem_l[0]; H[0] = mem_h[0]; G[0] = mem_g[0] }
+  sweep_if_torn(0);
+  atomic {
+    L[0] = mem_l[0]; H[0] = mem_h[0]; G[0] = mem_g[0]; CL[0] = mem_cl[0]; CH[0] = mem_ch[0];
+    cursor[0] = mem_cursor[0]; leaving[0] = mem_leaving[0]
+  }
 #endif
   do
   :: atomic {
@@ -331,15 +348,10 @@ proctype child_owner()
   :: atomic { freer_done && mine == 0 -> mallocs = 0; break }
   od;
   drain_inbox(OWNER_T, 0);
-  do
-  :: atomic { ring[0] & BIT(0) -> skip } leave_ring(OWNER_T, 0, BIT(0))
-  :: atomic { !(ring[0] & BIT(0)) && (ring[0] & BIT(1)) -> skip } leave_ring(OWNER_T, 0, BIT(1))
-  :: atomic { ring[0] == 0 -> break }
-  od;
   atomic {
     DRAINED(OWNER_T) ->
     if
-    :: L[0] != kept || mem_l[0] != kept || H[0] || R[0] || D[0] || pending[0] || due[0] || inbox[0] -> BREAKS(lost_free)
+    :: L[0] != kept || mem_l[0] != kept || R[0] || D[0] || pending[0] || inbox[0] -> BREAKS(lost_free)
     :: else
     fi
   }
@@ -348,7 +360,6 @@ proctype child_owner()
 
 init {
   atomic {
-    A[0] = ALL;
     run child_freer();                  /* first: spin removes ended processes in the order opposite to this one */
     run child_owner();
 #ifndef OWN

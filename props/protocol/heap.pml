@@ -269,7 +269,7 @@ active proctype owner() WHILE_ALIVE
 #endif
 #if MAXGEN > 0
   :: atomic { cursor[0] != 0 && A[0] == 0 -> skip } close_cursor(OWNER_T, 0)
-  :: atomic { MAY_RELEASE(0) -> skip } release_chunk(0)
+  :: atomic { MAY_RELEASE(0) -> skip } release_chunk(OWNER_T, 0)
   :: acquire_chunk(0)
 #endif
   :: atomic { mallocs > 0 && !ANY(mine) -> mallocs = 0; break }

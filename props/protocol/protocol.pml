@@ -455,15 +455,45 @@ inline clear_r(t, w)
   }
 }
 
+/* ---- owner: an empty chunk goes back, and comes again ---- */
 /* May the chunk go? Nothing live, and no word open. What is not collected is still live. */
 #if NW > 1
 #define EMPTY(c) (L[(c) * NW] == 0 && L[(c) * NW + 1] == 0)
+#ifdef RELEASE_LOADS_MARK
+#define MARKED(c) (SEEN_R((c) * NW) || SEEN_R((c) * NW + 1))
+#else
+#define MARKED(c) (R[(c) * NW] || R[(c) * NW + 1])
+#endif
 #define SERVES(c) (cursor[OWNER(c)] == (c) * NW + 1 || cursor[OWNER(c)] == (c) * NW + 2)
 #else
 #define EMPTY(c) (L[c] == 0)
+#ifdef RELEASE_LOADS_MARK
+#define MARKED(c) (SEEN_R(c))
+#else
+#define MARKED(c) (R[c])
+#endif
 #define SERVES(c) (cursor[OWNER(c)] == (c) + 1)
 #endif
 #define MAY_RELEASE(c) (gen[c] < MAXGEN && !released[c] && EMPTY(c) && !SERVES(c))
+
+inline release_chunk(t, c)              /* impl: release_chunk */
+{
+  /* A mark on an empty chunk is a double freer under way, whose traces the chunk's next life would wipe out. It is read
+   * by a read-modify-write: either that sees the mark, or the freer's step 3 sees L without the bit. */
+  atomic {
+#ifndef RELEASE_LOADS_MARK
+    DRAINED(t) && R_FREE ->
+#endif
+#ifndef NO_PENDING_CHECK_AT_RELEASE
+    if :: pending[c] -> DIE :: else fi;
+#endif
+#ifndef NO_MARK_CHECK_AT_RELEASE
+    if :: MARKED(c) -> DIE :: else fi;
+#endif
+    released[c] = 1;
+    gen[c]++
+  }
+}
 
 /* ---- owner: inbox ---- */
 inline drain_inbox(t, h)                /* impl: drain_inbox */
@@ -505,7 +535,7 @@ inline collect_one(t, w)
 #if MAXGEN > 0
   if
   :: skip
-  :: atomic { MAY_RELEASE(CHUNK(w)) -> skip } release_chunk(CHUNK(w))
+  :: atomic { MAY_RELEASE(CHUNK(w)) -> skip } release_chunk(t, CHUNK(w))
   fi
 #endif
 }
@@ -598,18 +628,6 @@ inline close_cursor(t, h)               /* impl: close_cursor */
      atomic { OPEN_STORE(t, h, 0); A[h] = 0 }
   :: else
   fi
-}
-
-/* ---- owner: an empty chunk goes back, and comes again ---- */
-inline release_chunk(c)                 /* impl: release_chunk */
-{
-  atomic {
-#ifndef NO_PENDING_CHECK_AT_RELEASE
-    if :: pending[c] -> DIE :: else fi;
-#endif
-    released[c] = 1;
-    gen[c]++
-  }
 }
 
 inline acquire_chunk(c)                 /* impl: acquire_chunk */

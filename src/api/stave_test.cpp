@@ -138,7 +138,9 @@ TEST(StaveHeap, a_fault_leaves_its_text_and_ends_the_process) {
   EXPECT_STREQ(stave_last_report, "");
   EXPECT_EQ(stave::test::child_end([] {
               close(2);
-              std::signal(SIGABRT, [](int) { _exit(std::strstr(stave_last_report, "stave: double-free: 0x") == stave_last_report ? 42 : 1); });
+              std::signal(SIGABRT, [](int) {
+                _exit(std::strstr(stave_last_report, "stave: double-free: 0x") == stave_last_report ? 42 : 1);
+              });
               stave_heap* const heap = stave_heap_create(nullptr);
               void* const block = stave_heap_malloc(heap, 64);
               stave_heap_free(heap, block);
@@ -148,7 +150,8 @@ TEST(StaveHeap, a_fault_leaves_its_text_and_ends_the_process) {
 }
 
 TEST(StaveHeap, destroy_gives_everything_back) {
-  for (int round = 0; round != 2000; ++round) {  // 2,000 times 256 MiB is more than there is address space for at once under limits
+  for (int round = 0; round != 2000;
+       ++round) {  // 2,000 times 256 MiB is more than there is address space for at once under limits
     stave_heap* const heap = stave_heap_create(nullptr);
     ASSERT_NE(heap, nullptr);
     *static_cast<volatile char*>(stave_heap_malloc(heap, 64)) = 1;
@@ -174,7 +177,8 @@ TEST(Process, before_its_start_knows_nothing_and_is_whole) {
   EXPECT_EQ(statistics.chunks, 0U);
 }
 
-// --- the header, for each language it is for ---------------------------------------------------------------------------
+// --- the header, for each language it is for
+// ---------------------------------------------------------------------------
 
 constexpr const char* kUser = R"(#include "api/stave.h"
 #include "api/stave.h"
@@ -207,10 +211,12 @@ TEST(Header, compiles_without_a_warning_in_c_and_in_cpp) {
   const auto directory = std::filesystem::temp_directory_path() / ("stave_header_" + std::to_string(getpid()));
   std::filesystem::create_directory(directory);
   const std::filesystem::path src = std::filesystem::path(__FILE__).parent_path().parent_path();
-  for (const char* const compiler : {"cc -x c -std=c11", "cc -x c -std=c99", "cc -x c -std=gnu17", "c++ -x c++ -std=c++11", "c++ -x c++ -std=c++20"}) {
+  for (const char* const compiler : {"cc -x c -std=c11", "cc -x c -std=c99", "cc -x c -std=gnu17",
+                                     "c++ -x c++ -std=c++11", "c++ -x c++ -std=c++20"}) {
     const std::string user = (directory / "user").string();
     std::ofstream(user) << kUser;
-    const std::string command = std::string(compiler) + " -Wall -Wextra -Werror -Wstrict-prototypes -pedantic -fsyntax-only -I'" +
+    const std::string command = std::string(compiler) +
+                                " -Wall -Wextra -Werror -Wstrict-prototypes -pedantic -fsyntax-only -I'" +
                                 src.string() + "' '" + user + "'";
     const bool cpp = std::strstr(compiler, "c++") != nullptr;
     std::string fitting = command;

@@ -33,15 +33,15 @@ TEST(Fault, ids_are_kebab_case) {
   });
 }
 
-TEST(Fault, an_id_is_its_identifier) {
-#define STAVE_FAULT(name, id, built, cause)                                        \
-  {                                                                                \
-    std::string expected = #name;                                                  \
-    for (char& c : expected) c = c == '_' ? '-' : c;                               \
-    EXPECT_EQ(expected, id);                                                       \
-    EXPECT_STREQ(fault_id(Fault::name), id);                                       \
-    EXPECT_EQ(fault_is_built(Fault::name), (built) != 0);                          \
-    EXPECT_STREQ(fault_cause(Fault::name), cause);                                 \
+TEST(Fault, an_id_is_its_identifier){
+#define STAVE_FAULT(name, id, built, cause)               \
+  {                                                       \
+    std::string expected = #name;                         \
+    for (char& c : expected) c = c == '_' ? '-' : c;      \
+    EXPECT_EQ(expected, id);                              \
+    EXPECT_STREQ(fault_id(Fault::name), id);              \
+    EXPECT_EQ(fault_is_built(Fault::name), (built) != 0); \
+    EXPECT_STREQ(fault_cause(Fault::name), cause);        \
   }
 #include "base/fault.def"
 #undef STAVE_FAULT
@@ -66,9 +66,9 @@ TEST(Fault, the_ids_that_users_know_are_there) {
   for_each_fault([&](Fault fault) {
     if (fault_is_built(fault)) built.insert(fault_id(fault));
   });
-  for (const char* const id :
-       {"foreign-pointer", "interior-pointer", "misaligned-pointer", "double-free", "freed-pointer", "never-allocated",
-        "corrupt-header", "corrupt-bitmap", "corrupt-list", "corrupt-record", "reentered", "os-refused", "no-entropy"}) {
+  for (const char* const id : {"foreign-pointer", "interior-pointer", "misaligned-pointer", "double-free",
+                               "freed-pointer", "never-allocated", "corrupt-header", "corrupt-bitmap", "corrupt-list",
+                               "corrupt-record", "reentered", "os-refused", "no-entropy"}) {
     EXPECT_EQ(built.count(id), 1U) << id;
   }
 }

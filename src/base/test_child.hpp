@@ -15,8 +15,8 @@ namespace stave::test {
 /// Ends of a child, as child_end() gives them: an exit code, or minus the number of the signal that killed it.
 inline constexpr int kSurvived = 0;
 
-/// Runs `body` in a child whose signals have their defaults, so that no sanitizer's handler turns a death into something
-/// else, and which dumps no core. Exits with 0 if the body returns.
+/// Runs `body` in a child whose signals have their defaults, so that no sanitizer's handler turns a death into
+/// something else, and which dumps no core. Exits with 0 if the body returns.
 template <class Body>
 [[nodiscard]] int child_end(Body body) {
   std::fflush(nullptr);

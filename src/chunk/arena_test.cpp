@@ -284,7 +284,9 @@ TYPED_TEST(ArenaOf, the_guard_budget_is_kept_and_spread) {
     ASSERT_NE(chunk, nullptr);
     guarded.push_back(fix->entry(chunk).guard() == GuardKind::protection);
   }
-  const auto count = [&](std::size_t from, std::size_t to) { return std::count(guarded.begin() + static_cast<long>(from), guarded.begin() + static_cast<long>(to), true); };
+  const auto count = [&](std::size_t from, std::size_t to) {
+    return std::count(guarded.begin() + static_cast<long>(from), guarded.begin() + static_cast<long>(to), true);
+  };
   // A pair costs four mappings; metadata has guards too.
   EXPECT_LE(4 * count(0, 400), 200);
   EXPECT_GE(4 * count(0, 400), 150);
@@ -316,7 +318,8 @@ TYPED_TEST(ArenaOf, metadata_is_zeroed_aligned_and_apart) {
   auto fix = std::make_unique<Fixture<TypeParam>>();
   std::vector<std::pair<char*, std::size_t>> all;
   for (int round = 0; round != 30; ++round) {
-    for (const std::size_t bytes : {std::size_t{64}, std::size_t{100}, std::size_t{4000}, page_size(), 3 * page_size() + 5, std::size_t{200'000}}) {
+    for (const std::size_t bytes : {std::size_t{64}, std::size_t{100}, std::size_t{4000}, page_size(),
+                                    3 * page_size() + 5, std::size_t{200'000}}) {
       auto* const start = static_cast<char*>(fix->arena.metadata(bytes));
       ASSERT_NE(start, nullptr);
       EXPECT_EQ(address_of(start) % (bytes >= page_size() ? page_size() : kLine), 0U);
@@ -343,7 +346,8 @@ TYPED_TEST(ArenaOf, a_pool_that_names_what_is_not_vacant_is_corrupt) {
   }
 }
 
-// --- where things lie --------------------------------------------------------------------------------------------------
+// --- where things lie
+// --------------------------------------------------------------------------------------------------
 
 TEST(ProcessArena, places_are_random_and_near_one_another) {
   if (!kAnyPlace) return;
@@ -355,7 +359,8 @@ TEST(ProcessArena, places_are_random_and_near_one_another) {
       const std::uintptr_t place = fix->arena.random_place(1 << 20);
       EXPECT_EQ(place % kUnit, 0U);
       EXPECT_LT(place, std::uintptr_t{1} << SparseRegistry::kAddressBits);
-      EXPECT_EQ(place >> SparseRegistry::kLeafBits, (place + (1 << 20) - 1) >> SparseRegistry::kLeafBits) << "crosses a leaf";
+      EXPECT_EQ(place >> SparseRegistry::kLeafBits, (place + (1 << 20) - 1) >> SparseRegistry::kLeafBits)
+          << "crosses a leaf";
       leaves.insert(place >> SparseRegistry::kLeafBits);
     }
     EXPECT_LE(leaves.size(), 2U) << "a leaf of the registry each";
@@ -459,7 +464,8 @@ TEST(InstanceArena, each_call_may_fail_and_nothing_is_lost) {
         ASSERT_EQ(visited, owned);
       }
       fix.fails = nullptr;
-      for (const std::size_t size : Sizes{64, 20'000, 1000}) ASSERT_NE(fix.acquire(size), nullptr) << "call " << failing;
+      for (const std::size_t size : Sizes{64, 20'000, 1000})
+        ASSERT_NE(fix.acquire(size), nullptr) << "call " << failing;
       if (!failed) {
         EXPECT_GT(failing, 20);
         break;
@@ -481,7 +487,8 @@ TEST(ArenaLocked, blocks_nothing_and_releases_at_its_end) {
 TEST(ArenaLocked, dies_by_name_when_it_is_entered_from_inside) {
   auto fix = std::make_unique<Fixture<InstanceStorage>>();
   ASSERT_TRUE(fix->arena.lock.acquire());
-  EXPECT_EQ(fix->fault_of([&] { const ArenaLocked<InstanceStorage> locked(fix->arena, fix->constants); }), Fault::reentered);
+  EXPECT_EQ(fix->fault_of([&] { const ArenaLocked<InstanceStorage> locked(fix->arena, fix->constants); }),
+            Fault::reentered);
   fix->arena.lock.release();
 }
 

@@ -43,9 +43,7 @@ TEST(Seal, depends_on_each_bit_of_the_key) {
 }
 
 TEST(Seal, is_not_linear) {
-  const auto tag = [](std::uintptr_t flip) {
-    return seal_of(kKey, header(0, kStart ^ flip), 0, kOwner);
-  };
+  const auto tag = [](std::uintptr_t flip) { return seal_of(kKey, header(0, kStart ^ flip), 0, kOwner); };
   int same = 0;
   for (unsigned bit = 16; bit != 44; ++bit) {
     const std::uintptr_t a = std::uintptr_t{1} << bit;

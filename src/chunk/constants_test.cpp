@@ -42,8 +42,10 @@ TEST(Constants, a_usable_chunk_always_has_a_word_with_a_slot_to_offer) {
       for (SizeClass cls = 0; cls != kClassCount; ++cls) {
         const ClassShape& shape = constants.shapes[cls];
         const std::uint64_t most_without_offer = std::uint64_t{constants.holds[cls]} * shape.line_count();
-        EXPECT_GT(constants.usable_at[cls], most_without_offer) << kSlotSizes[cls] << ": refill would go round for ever";
-        EXPECT_LE(constants.usable_at[cls], shape.slot_count) << kSlotSizes[cls] << ": a free chunk would never be usable";
+        EXPECT_GT(constants.usable_at[cls], most_without_offer)
+            << kSlotSizes[cls] << ": refill would go round for ever";
+        EXPECT_LE(constants.usable_at[cls], shape.slot_count)
+            << kSlotSizes[cls] << ": a free chunk would never be usable";
         EXPECT_GE(constants.usable_at[cls], 1U);
       }
     }

@@ -162,7 +162,8 @@ TEST(FlatRegistry, knows_its_region_and_nothing_else) {
   EXPECT_EQ(registry.find(kRegion + kUnits * kUnit).bits, 0U);
   EXPECT_EQ(registry.find(0).bits, 0U);
   EXPECT_EQ(registry.find(~std::uintptr_t{0}).bits, 0U);
-  for (unsigned bit = 20; bit != 64; ++bit) EXPECT_EQ(registry.find(kRegion ^ std::uintptr_t{1} << bit).bits, 0U) << bit;
+  for (unsigned bit = 20; bit != 64; ++bit)
+    EXPECT_EQ(registry.find(kRegion ^ std::uintptr_t{1} << bit).bits, 0U) << bit;
 }
 
 }  // namespace

@@ -34,7 +34,8 @@ TEST(SizeClass, wastes_at_most_a_quarter) {
     const std::size_t slot = kSlotSizes[size_class_for(size)];
     ASSERT_LE(4 * (slot - size), slot) << size;
   }
-  for (std::size_t size = 1; size <= kLargestFineClass; ++size) ASSERT_LT(kSlotSizes[size_class_for(size)] - size, kGrain);
+  for (std::size_t size = 1; size <= kLargestFineClass; ++size)
+    ASSERT_LT(kSlotSizes[size_class_for(size)] - size, kGrain);
 }
 
 TEST(SizeClass, powers_of_two_have_a_class_and_so_have_those_with_a_canary) {
@@ -99,7 +100,8 @@ TEST(SlotIndex, is_exact_over_the_whole_domain) {
         if (offset - start == shape.slot_size) ++index, start = offset;
         const SlotIndex slot = slot_index(shape, offset);
         if (slot.index != index || slot.exact != (offset == start)) {  // an ASSERT for each of 10^8 takes too long
-          FAIL() << "offset " << offset << " of slots of " << shape.slot_size << " is in slot " << index << ", not " << slot.index;
+          FAIL() << "offset " << offset << " of slots of " << shape.slot_size << " is in slot " << index << ", not "
+                 << slot.index;
         }
       }
       ASSERT_EQ(index + 1, shape.slot_count);

@@ -112,7 +112,7 @@ struct Allocator {
 
  private:
   void put_orphan(ThreadHeap& heap);
-  void link_orphan(ThreadHeap& heap);     ///< under the lock
+  void link_orphan(ThreadHeap& heap);  ///< under the lock
   void unlink_orphan(ThreadHeap** link);
   void check_neighbour(ThreadHeap& heap, Chunk* chunk, Chunk* neighbour);
   void push(ThreadHeap& heap, Chunk** list, Chunk* chunk, bool front);

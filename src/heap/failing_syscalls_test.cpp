@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 // Every call to the kernel of a scripted workload fails, one after another; and from each one on all of them. Whatever
-// fails: an allocation says no or carries on unguarded, what is live keeps its contents, every invariant holds after each
-// step, and when the kernel gives again the heap works again.
+// fails: an allocation says no or carries on unguarded, what is live keeps its contents, every invariant holds after
+// each step, and when the kernel gives again the heap works again.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -92,7 +92,8 @@ class Workload {
   [[nodiscard]] std::string where() const { return " (" + name + ", in " + where_ + ")"; }
 
   static void fill(const Block& block) {
-    for (std::size_t i = 0; i < block.size; i += step(block.size)) block.start[i] = static_cast<unsigned char>(block.salt + i);
+    for (std::size_t i = 0; i < block.size; i += step(block.size))
+      block.start[i] = static_cast<unsigned char>(block.salt + i);
     block.start[block.size - 1] = block.salt;
   }
   // Every byte of small blocks; of others some, since each page that is touched costs a fault at each of many runs.
@@ -138,7 +139,8 @@ class Workload {
       }
       Block now{static_cast<unsigned char*>(moved), block.size, block.salt};
       // The last byte of the old size has its own pattern: it counts when the block grew.
-      ASSERT_TRUE(is_filled(now, std::min(size, block.size) - (size < block.size ? 1 : 0))) << "contents got lost" << where();
+      ASSERT_TRUE(is_filled(now, std::min(size, block.size) - (size < block.size ? 1 : 0)))
+          << "contents got lost" << where();
       now.size = size;
       fill(now);
       block = now;
@@ -160,9 +162,15 @@ class Workload {
   }
 
   void script() {
-    step_of("small", [&] { for (int i = 0; i != 300; ++i) add(heap_.allocate(0, 16 + static_cast<std::size_t>(i % 7) * 150), 16); });
-    step_of("medium", [&] { for (int i = 0; i != 40; ++i) add(heap_.allocate(0, 20'000), 20'000); });
-    step_of("large", [&] { for (int i = 0; i != 4; ++i) add(heap_.allocate(0, 500'000), 500'000); });
+    step_of("small", [&] {
+      for (int i = 0; i != 300; ++i) add(heap_.allocate(0, 16 + static_cast<std::size_t>(i % 7) * 150), 16);
+    });
+    step_of("medium", [&] {
+      for (int i = 0; i != 40; ++i) add(heap_.allocate(0, 20'000), 20'000);
+    });
+    step_of("large", [&] {
+      for (int i = 0; i != 4; ++i) add(heap_.allocate(0, 500'000), 500'000);
+    });
     step_of("aligned", [&] {
       for (const std::size_t alignment : Sizes{64, 4096, 65'536, 1 << 20}) {
         void* const pointer = heap_.allocate_aligned(0, alignment, 3000);
@@ -173,23 +181,32 @@ class Workload {
     step_of("calloc", [&] {
       for (const std::size_t size : Sizes{100, 30'000, 300'000}) {
         auto* const block = static_cast<unsigned char*>(heap_.allocate_zeroed(0, 1, size));
-        ASSERT_TRUE(block == nullptr || std::all_of(block, block + size, [](unsigned char byte) { return byte == 0; })) << where();
+        ASSERT_TRUE(block == nullptr || std::all_of(block, block + size, [](unsigned char byte) { return byte == 0; }))
+            << where();
         add(block, size);
       }
     });
     step_of("realloc up", [&] { resize_some(0, 9, 2.5); });
     step_of("realloc down", [&] { resize_some(0, 7, 0.3); });
-    step_of("a second thread", [&] { for (int i = 0; i != 100; ++i) add(heap_.allocate(1, 700), 700); });
+    step_of("a second thread", [&] {
+      for (int i = 0; i != 100; ++i) add(heap_.allocate(1, 700), 700);
+    });
     step_of("remote frees", [&] { free_some(1, 3); });
     step_of("remote realloc", [&] { resize_some(1, 11, 3.0); });
-    step_of("a third thread", [&] { for (int i = 0; i != 30; ++i) add(heap_.allocate(2, 5000), 5000); });
+    step_of("a third thread", [&] {
+      for (int i = 0; i != 30; ++i) add(heap_.allocate(2, 5000), 5000);
+    });
     step_of("a thread that ends", [&] { heap_.exit_thread(1); });
     step_of("frees into its heap", [&] { free_some(0, 4); });
-    step_of("a thread that takes over", [&] { for (int i = 0; i != 60; ++i) add(heap_.allocate(3, 700), 700); });
+    step_of("a thread that takes over", [&] {
+      for (int i = 0; i != 60; ++i) add(heap_.allocate(3, 700), 700);
+    });
     step_of("trim", [&] { (void)heap_.trim(0); });
     step_of("fork", [&] { heap_.fork_child(0); });
     step_of("frees into lost heaps", [&] { free_some(0, 2); });
-    step_of("a thread in the child", [&] { for (int i = 0; i != 100; ++i) add(heap_.allocate(1, 1000), 1000); });
+    step_of("a thread in the child", [&] {
+      for (int i = 0; i != 100; ++i) add(heap_.allocate(1, 1000), 1000);
+    });
     step_of("large again", [&] {
       for (int i = 0; i != 20; ++i) {
         void* const pointer = heap_.allocate(0, 600'000);
@@ -211,7 +228,8 @@ class FailingSyscalls : public testing::TestWithParam<std::tuple<Profile, bool>>
   [[nodiscard]] static Workload workload() { return {std::get<0>(GetParam()), std::get<1>(GetParam())}; }
 };
 INSTANTIATE_TEST_SUITE_P(Profiles, FailingSyscalls,
-                         testing::Combine(testing::ValuesIn(test::kAllProfiles), testing::Bool()), [](const auto& mode) {
+                         testing::Combine(testing::ValuesIn(test::kAllProfiles), testing::Bool()),
+                         [](const auto& mode) {
                            return std::string(profile_name(std::get<0>(mode.param))) +
                                   (std::get<1>(mode.param) ? "_by_advice" : "_by_protection");
                          });

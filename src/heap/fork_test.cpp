@@ -196,27 +196,28 @@ TEST_P(Torn, at_every_step_of_a_free_by_another_thread) {
 
 /// Steps of collect_word, each a prefix: live, held, first copy (of an open word), guard or copies, done, marked.
 class TornCollection : public Torn {};
-INSTANTIATE_TEST_SUITE_P(Words, TornCollection, testing::Bool(), [](const auto& open) { return open.param ? "open" : "closed"; });
+INSTANTIATE_TEST_SUITE_P(Words, TornCollection, testing::Bool(),
+                         [](const auto& open) { return open.param ? "open" : "closed"; });
 
-#define STAVE_TORN_COLLECTION(name, steps)                                                                           \
-  TEST_P(TornCollection, name) {                                                                                     \
-    const std::uint64_t collected = bit(0) | bit(1);                                                                 \
-    const std::uint64_t newer = bit(2);                                                                              \
-    heap_.deallocate(1, slots_[0]);                                                                                  \
-    heap_.deallocate(1, slots_[1]);                                                                                  \
-    heap_.deallocate(1, slots_[2]); /* came while the others were collected */                                       \
-    ASSERT_EQ(line().done.load(), collected | newer);                                                                \
-    place_.chunk->pending.store(0);                                                                                  \
-    heap_.heap(0).inbox.store(nullptr);                                                                              \
-    const int done_steps = steps;                                                                                    \
-    if (done_steps >= 1) line().live.fetch_and(~collected);                                                          \
-    if (done_steps >= 2) line().held |= collected;                                                                   \
-    if (done_steps >= 3 && open()) cursor().live = line().live.load();                                               \
-    if (done_steps >= 4) heap_.bless(place_);                                                                        \
-    if (done_steps >= 5) line().done.fetch_and(~collected);                                                          \
-    if (done_steps >= 6) line().marked.fetch_and(~collected);                                                        \
-    for (std::size_t i = 0; i != 3; ++i) forget(slots_[i]);                                                          \
-    expect_whole();                                                                                                  \
+#define STAVE_TORN_COLLECTION(name, steps)                                     \
+  TEST_P(TornCollection, name) {                                               \
+    const std::uint64_t collected = bit(0) | bit(1);                           \
+    const std::uint64_t newer = bit(2);                                        \
+    heap_.deallocate(1, slots_[0]);                                            \
+    heap_.deallocate(1, slots_[1]);                                            \
+    heap_.deallocate(1, slots_[2]); /* came while the others were collected */ \
+    ASSERT_EQ(line().done.load(), collected | newer);                          \
+    place_.chunk->pending.store(0);                                            \
+    heap_.heap(0).inbox.store(nullptr);                                        \
+    const int done_steps = steps;                                              \
+    if (done_steps >= 1) line().live.fetch_and(~collected);                    \
+    if (done_steps >= 2) line().held |= collected;                             \
+    if (done_steps >= 3 && open()) cursor().live = line().live.load();         \
+    if (done_steps >= 4) heap_.bless(place_);                                  \
+    if (done_steps >= 5) line().done.fetch_and(~collected);                    \
+    if (done_steps >= 6) line().marked.fetch_and(~collected);                  \
+    for (std::size_t i = 0; i != 3; ++i) forget(slots_[i]);                    \
+    expect_whole();                                                            \
   }
 STAVE_TORN_COLLECTION(before_anything, 0)
 STAVE_TORN_COLLECTION(after_live, 1)
@@ -279,7 +280,8 @@ TEST_P(Torn, with_many_slots_marked_by_lost_freers) {
   expect_whole();
 }
 
-// --- states that no fork can leave ------------------------------------------------------------------------------------
+// --- states that no fork can leave
+// ------------------------------------------------------------------------------------
 
 TEST_P(Torn, by_nobody_is_corrupt_two_bits_of_live) {
   line().live.fetch_and(~(bit(0) | bit(1)));
@@ -336,7 +338,8 @@ TEST_P(Torn, by_nobody_is_corrupt_collected_bits_that_were_not_done) {
   EXPECT_EQ(death(), "corrupt-bitmap");
 }
 
-// --- the survivor's own heap -------------------------------------------------------------------------------------------
+// --- the survivor's own heap
+// -------------------------------------------------------------------------------------------
 
 TEST(ForkSurvivor, finishes_the_frees_that_others_began_in_its_heap) {
   for (const bool open : {true, false}) {

@@ -9,9 +9,9 @@ namespace {
 
 constexpr std::uint32_t kNever = ~std::uint32_t{0};
 
-/// Empty chunks of a class that a heap keeps, so that a program at the edge of a chunk, or one whose blocks come back in
-/// waves, does not map and unmap: half as many as are in use, and a few small ones. A page fault costs as much as a hundred
-/// allocations.
+/// Empty chunks of a class that a heap keeps, so that a program at the edge of a chunk, or one whose blocks come back
+/// in waves, does not map and unmap: half as many as are in use, and a few small ones. A page fault costs as much as a
+/// hundred allocations.
 std::uint32_t empties_kept(const ClassChunks& chunks, const ClassShape& shape) {
   return (shape.units_log2 == 0 ? 3 : 1) + chunks.chunks / 2;
 }

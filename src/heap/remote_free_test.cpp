@@ -80,7 +80,8 @@ TEST(RemoteFree, goes_from_live_by_marked_to_done_and_signals_last) {
     EXPECT_STREQ(heap.verify(), "") << "at " << point;
   };
   heap.deallocate(1, pointer);
-  EXPECT_EQ(points, (std::vector<std::string>{"remote-free-before-mark", "remote-free-before-done", "remote-free-before-signal"}));
+  EXPECT_EQ(points, (std::vector<std::string>{"remote-free-before-mark", "remote-free-before-done",
+                                              "remote-free-before-signal"}));
   EXPECT_TRUE(in_inbox(heap, 0, place.chunk));
 }
 
@@ -104,7 +105,8 @@ TEST(RemoteFree, collecting_goes_from_done_to_held) {
     }
   };
   drain(heap, 0);
-  EXPECT_EQ(points, (std::vector<std::string>{"drain-before-pending", "collect-before-clear", "collect-before-unmark"}));
+  EXPECT_EQ(points,
+            (std::vector<std::string>{"drain-before-pending", "collect-before-clear", "collect-before-unmark"}));
   EXPECT_EQ(state_of(place), kHeld);
   EXPECT_STREQ(heap.verify(), "");
 }
@@ -119,7 +121,8 @@ void at(TestHeap& heap, std::string_view point, Act act) {
   };
 }
 
-constexpr const char* kFreerPoints[] = {"remote-free-before-mark", "remote-free-before-done", "remote-free-before-signal"};
+constexpr const char* kFreerPoints[] = {"remote-free-before-mark", "remote-free-before-done",
+                                        "remote-free-before-signal"};
 constexpr const char* kOwnerPoints[] = {"drain-before-pending", "collect-before-clear", "collect-before-unmark"};
 
 TEST(RemoteFree, the_owner_may_do_anything_at_every_point_of_a_free) {
@@ -322,10 +325,14 @@ struct Order {
 };
 
 class DoubleFree : public testing::TestWithParam<Order> {};
-INSTANTIATE_TEST_SUITE_P(Orders, DoubleFree, testing::Values(Order{0, 0}, Order{0, 1}, Order{1, 0}, Order{1, 1}, Order{1, 2}),
+INSTANTIATE_TEST_SUITE_P(Orders, DoubleFree,
+                         testing::Values(Order{0, 0}, Order{0, 1}, Order{1, 0}, Order{1, 1}, Order{1, 2}),
                          [](const auto& order) {
                            return std::string(order.param.first == 0 ? "local_" : "remote_") +
-                                  (order.param.second == 0 ? "local" : order.param.first == 0 || order.param.second == order.param.first ? "remote" : "other_remote");
+                                  (order.param.second == 0 ? "local"
+                                   : order.param.first == 0 || order.param.second == order.param.first
+                                       ? "remote"
+                                       : "other_remote");
                          });
 
 TEST_P(DoubleFree, at_once_kills) {
@@ -393,19 +400,25 @@ TEST(Collect, dies_of_words_that_do_not_fit_together) {
   };
   for (const bool open : {true, false}) {
     EXPECT_EQ(death([](TestHeap&, const Place&, const Place&) {}, open), "none");
-    EXPECT_EQ(death([](TestHeap&, const Place& place, const Place&) { place.line->marked.store(0); }, open), "corrupt-bitmap");
-    EXPECT_EQ(death([](TestHeap&, const Place& place, const Place& other) { place.line->done.fetch_or(other.bit); }, open),
-              "corrupt-bitmap")
+    EXPECT_EQ(death([](TestHeap&, const Place& place, const Place&) { place.line->marked.store(0); }, open),
+              "corrupt-bitmap");
+    EXPECT_EQ(
+        death([](TestHeap&, const Place& place, const Place& other) { place.line->done.fetch_or(other.bit); }, open),
+        "corrupt-bitmap")
         << "done without mark";
     EXPECT_EQ(death([](TestHeap&, const Place& place, const Place&) { place.line->live.fetch_and(~place.bit); }, open),
               "corrupt-bitmap");
-    EXPECT_EQ(death([](TestHeap&, const Place& place, const Place&) { place.line->held |= std::uint64_t{1} << 63; }, open),
-              "corrupt-bitmap");
-    EXPECT_EQ(death([](TestHeap&, const Place& place, const Place&) { place.chunk->pending.fetch_or(std::uint64_t{1} << 63); }, open),
+    EXPECT_EQ(
+        death([](TestHeap&, const Place& place, const Place&) { place.line->held |= std::uint64_t{1} << 63; }, open),
+        "corrupt-bitmap");
+    EXPECT_EQ(death([](TestHeap&, const Place& place,
+                       const Place&) { place.chunk->pending.fetch_or(std::uint64_t{1} << 63); },
+                    open),
               "corrupt-bitmap")
         << "a word that the chunk does not have";
   }
-  EXPECT_EQ(death([](TestHeap&, const Place& place, const Place&) { place.line->guard ^= 1; }, false), "corrupt-bitmap");
+  EXPECT_EQ(death([](TestHeap&, const Place& place, const Place&) { place.line->guard ^= 1; }, false),
+            "corrupt-bitmap");
 }
 
 TEST(Collect, dies_of_an_inbox_that_leads_elsewhere) {
@@ -457,7 +470,8 @@ TEST(LocalFree, verifies_header_and_bitmap_open_or_not) {
     EXPECT_EQ(death([](const Place& place) { place.chunk->seal ^= 1; }, open), "corrupt-header");
     EXPECT_EQ(death([](const Place& place) { place.chunk->owner = place.chunk; }, open), "corrupt-header");
     EXPECT_EQ(death([](const Place& place) { place.line->held |= std::uint64_t{1} << 63; }, open), "corrupt-bitmap");
-    EXPECT_EQ(death([](const Place& place) { place.line->live.fetch_or(std::uint64_t{1} << 63); }, open), "corrupt-bitmap");
+    EXPECT_EQ(death([](const Place& place) { place.line->live.fetch_or(std::uint64_t{1} << 63); }, open),
+              "corrupt-bitmap");
     EXPECT_EQ(death([](const Place& place) { place.line->marked.fetch_or(place.bit); }, open), "double-free");
     EXPECT_EQ(death([](const Place& place) { place.line->live.fetch_and(~place.bit); }, open), "double-free");
   }
@@ -474,7 +488,8 @@ TEST(RemoteFree, threads_free_for_one_another_and_nothing_is_lost) {
   std::array<std::array<std::atomic<unsigned char*>, 64>, kWorkers> mail{};
   std::atomic<bool> go{false};
   std::vector<std::thread> threads;
-  for (unsigned me = 0; me != kWorkers; ++me) ASSERT_NE(heap.allocate(me, 1), nullptr);  // heaps are made under no race of ours
+  for (unsigned me = 0; me != kWorkers; ++me)
+    ASSERT_NE(heap.allocate(me, 1), nullptr);  // heaps are made under no race of ours
   for (unsigned me = 0; me != kWorkers; ++me) {
     threads.emplace_back([&, me] {
       while (!go.load()) std::this_thread::yield();

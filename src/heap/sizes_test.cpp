@@ -99,7 +99,8 @@ TEST(Reallocate, keeps_contents_over_every_class_border_in_both_directions) {
 
 TEST(Reallocate, between_all_pairs_of_some_sizes) {
   TestHeap heap({.units = 16384});
-  const std::size_t sizes[] = {1, 16, 17, 256, 257, 4096, 5000, 65'536, 70'000, kLargestSlot, kLargestSlot + 1, 1'000'000};
+  const std::size_t sizes[] = {1,        16, 17, 256, 257, 4096, 5000, 65'536, 70'000, kLargestSlot, kLargestSlot + 1,
+                               1'000'000};
   for (const std::size_t from : sizes) {
     for (const std::size_t to : sizes) {
       for (const unsigned thread : {0U, 1U}) {  // by its owner, and by another
@@ -135,7 +136,8 @@ TEST(Reallocate, that_cannot_be_leaves_the_block_alone) {
   for (const std::size_t size : Sizes{100, 20'000, 300'000}) {
     void* const pointer = heap.allocate(0, size);
     fill(pointer, size, 5);
-    for (const std::size_t huge : {std::size_t{1} << 30, std::size_t{PTRDIFF_MAX}, std::size_t{PTRDIFF_MAX} + 1, SIZE_MAX}) {
+    for (const std::size_t huge :
+         {std::size_t{1} << 30, std::size_t{PTRDIFF_MAX}, std::size_t{PTRDIFF_MAX} + 1, SIZE_MAX}) {
       EXPECT_EQ(heap.reallocate(0, pointer, huge), nullptr);
     }
     EXPECT_TRUE(is_filled(pointer, size, 5));
@@ -155,10 +157,14 @@ TEST(Reallocate, of_what_is_no_allocation_dies_by_name) {
   static char foreign[64];
   for (const std::size_t size : Sizes{100, 20'000, 300'000}) {
     for (const std::size_t to : {std::size_t{10}, size, 4 * size}) {
-      EXPECT_EQ(death(size, [&](TestHeap& heap, char* p) { heap.deallocate(0, p), (void)heap.reallocate(0, p, to); }), "freed-pointer");
-      EXPECT_EQ(death(size, [&](TestHeap& heap, char* p) { heap.deallocate(1, p), (void)heap.reallocate(0, p, to); }), "freed-pointer");
-      EXPECT_EQ(death(size, [&](TestHeap& heap, char* p) { (void)heap.reallocate(0, p + 16, to); }), "interior-pointer");
-      EXPECT_EQ(death(size, [&](TestHeap& heap, char* p) { (void)heap.reallocate(0, p + 1, to); }), "misaligned-pointer");
+      EXPECT_EQ(death(size, [&](TestHeap& heap, char* p) { heap.deallocate(0, p), (void)heap.reallocate(0, p, to); }),
+                "freed-pointer");
+      EXPECT_EQ(death(size, [&](TestHeap& heap, char* p) { heap.deallocate(1, p), (void)heap.reallocate(0, p, to); }),
+                "freed-pointer");
+      EXPECT_EQ(death(size, [&](TestHeap& heap, char* p) { (void)heap.reallocate(0, p + 16, to); }),
+                "interior-pointer");
+      EXPECT_EQ(death(size, [&](TestHeap& heap, char* p) { (void)heap.reallocate(0, p + 1, to); }),
+                "misaligned-pointer");
       EXPECT_EQ(death(size, [&](TestHeap& heap, char*) { (void)heap.reallocate(0, foreign, to); }), "foreign-pointer");
     }
   }
@@ -177,27 +183,37 @@ TEST(Free, of_what_is_no_allocation_dies_by_name) {
       EXPECT_EQ(death(size, [&](TestHeap& heap, char* p) { heap.deallocate(thread, p + 8); }), "interior-pointer");
       EXPECT_EQ(death(size, [&](TestHeap& heap, char* p) { heap.deallocate(thread, p + 3); }), "misaligned-pointer");
       EXPECT_EQ(death(size, [&](TestHeap& heap, char*) { heap.deallocate(thread, foreign); }), "foreign-pointer");
-      EXPECT_EQ(death(size, [&](TestHeap& heap, char*) { heap.deallocate(thread, reinterpret_cast<void*>(16)); }), "foreign-pointer");
-      EXPECT_EQ(death(size, [&](TestHeap& heap, char*) { heap.deallocate(thread, reinterpret_cast<void*>(~std::uintptr_t{15})); }),
+      EXPECT_EQ(death(size, [&](TestHeap& heap, char*) { heap.deallocate(thread, reinterpret_cast<void*>(16)); }),
                 "foreign-pointer");
-      EXPECT_EQ(death(size, [&](TestHeap& heap, char* p) { heap.deallocate(thread, heap.place_of(p).chunk); }), "interior-pointer")
+      EXPECT_EQ(death(size, [&](TestHeap& heap,
+                                char*) { heap.deallocate(thread, reinterpret_cast<void*>(~std::uintptr_t{15})); }),
+                "foreign-pointer");
+      EXPECT_EQ(death(size, [&](TestHeap& heap, char* p) { heap.deallocate(thread, heap.place_of(p).chunk); }),
+                "interior-pointer")
           << "a header";
-      EXPECT_EQ(death(size, [&](TestHeap& heap, char* p) {
-                  const test::Place place = heap.place_of(p);
-                  heap.deallocate(thread, heap.slot_of(place, heap.constants().shapes[place.cls].slot_count - 1U));
-                }),
+      EXPECT_EQ(death(size,
+                      [&](TestHeap& heap, char* p) {
+                        const test::Place place = heap.place_of(p);
+                        heap.deallocate(thread,
+                                        heap.slot_of(place, heap.constants().shapes[place.cls].slot_count - 1U));
+                      }),
                 "never-allocated");
-      EXPECT_EQ(death(size, [&](TestHeap& heap, char* p) {
-                  const test::Place place = heap.place_of(p);
-                  const std::uint64_t free = heap.heap(0).cursors[place.cls].candidates;
-                  heap.deallocate(thread, heap.slot_of(place, place.line_index * 64 + static_cast<std::uint32_t>(std::countr_zero(free))));
-                }),
+      EXPECT_EQ(death(size,
+                      [&](TestHeap& heap, char* p) {
+                        const test::Place place = heap.place_of(p);
+                        const std::uint64_t free = heap.heap(0).cursors[place.cls].candidates;
+                        heap.deallocate(thread,
+                                        heap.slot_of(place, place.line_index * 64 +
+                                                                static_cast<std::uint32_t>(std::countr_zero(free))));
+                      }),
                 "double-free")
           << "a slot that is free";
-      EXPECT_EQ(death(size, [&](TestHeap& heap, char* p) {
-                  const test::Place place = heap.place_of(p);
-                  heap.deallocate(thread, static_cast<char*>(heap.slot_of(place, heap.constants().shapes[place.cls].slot_count)));
-                }),
+      EXPECT_EQ(death(size,
+                      [&](TestHeap& heap, char* p) {
+                        const test::Place place = heap.place_of(p);
+                        heap.deallocate(thread, static_cast<char*>(heap.slot_of(
+                                                    place, heap.constants().shapes[place.cls].slot_count)));
+                      }),
                 "interior-pointer")
           << "behind the last slot";
     }
@@ -222,8 +238,12 @@ TEST(AllocateZeroed, is_zero_whatever_lay_there) {
 
 TEST(AllocateZeroed, refuses_what_overflows) {
   TestHeap heap;
-  for (const auto& [count, size] : std::initializer_list<std::pair<std::size_t, std::size_t>>{
-           {SIZE_MAX, 2}, {2, SIZE_MAX}, {std::size_t{1} << 32, std::size_t{1} << 32}, {SIZE_MAX / 16 + 2, 16}, {3, SIZE_MAX / 2}}) {
+  for (const auto& [count, size] :
+       std::initializer_list<std::pair<std::size_t, std::size_t>>{{SIZE_MAX, 2},
+                                                                  {2, SIZE_MAX},
+                                                                  {std::size_t{1} << 32, std::size_t{1} << 32},
+                                                                  {SIZE_MAX / 16 + 2, 16},
+                                                                  {3, SIZE_MAX / 2}}) {
     EXPECT_EQ(heap.allocate_zeroed(0, count, size), nullptr);
   }
   EXPECT_NE(heap.allocate_zeroed(0, SIZE_MAX, 0), nullptr);

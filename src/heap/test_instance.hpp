@@ -50,7 +50,9 @@ class TestHeap {
     constants.options = setup.options;
     constants.page = page_size();
     constants.derive();
-    constants.on_fault = [](void* context, const FaultRecord& record) { static_cast<TestHeap*>(context)->leave(record); };
+    constants.on_fault = [](void* context, const FaultRecord& record) {
+      static_cast<TestHeap*>(context)->leave(record);
+    };
     constants.on_yield = [](void* context, const char* point) {
       auto& self = *static_cast<TestHeap*>(context);
       if (self.on_yield) self.on_yield(point);
@@ -135,7 +137,9 @@ class TestHeap {
     return result.ok() ? "" : result.invariant;
   }
   [[nodiscard]] Stats stats() const { return allocator_->stats(); }
-  [[nodiscard]] RegistryEntry entry(const void* pointer) const { return allocator_->arena.registry.find(address_of(pointer)); }
+  [[nodiscard]] RegistryEntry entry(const void* pointer) const {
+    return allocator_->arena.registry.find(address_of(pointer));
+  }
 
   /// The slot that contains a pointer into a chunk's slots.
   [[nodiscard]] Place place_of(const void* pointer) const {

@@ -75,7 +75,7 @@ struct alignas(64) ThreadHeap {
   /// every remote free, written after a fork only: a line of its own.
   alignas(64) std::atomic<std::uint32_t> generation{};
   bool orphan{};       ///< nobody owns it; under the arena's lock
-  bool warm{};    ///< an orphan that kept its empty chunks for the next thread
+  bool warm{};         ///< an orphan that kept its empty chunks for the next thread
   ThreadHeap* next{};  ///< all heaps of the allocator
   ThreadHeap* next_orphan{};
   std::atomic<ThreadHeap*> nested{};  ///< serves the same thread while this one is busy

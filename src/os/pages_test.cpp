@@ -195,7 +195,8 @@ TEST(KernelPages, map_is_aligned_wherever_the_kernel_starts) {
   KernelPages pages;
   std::vector<void*> odd;
   for (int i = 0; i != 64; ++i) {
-    odd.push_back(mmap(nullptr, page_size() * static_cast<std::size_t>(i % 7 + 1), PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+    odd.push_back(mmap(nullptr, page_size() * static_cast<std::size_t>(i % 7 + 1), PROT_NONE,
+                       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
     void* const start = pages.map(kUnit, 0);
     ASSERT_NE(start, nullptr);
     ASSERT_EQ(address_of(start) % kUnit, 0U);

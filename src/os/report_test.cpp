@@ -49,7 +49,8 @@ Heard hear(Body body) {
   std::string text;
   std::thread reader([&] {
     char buffer[4096];
-    for (ssize_t got = 0; (got = read(pipe_ends[0], buffer, sizeof buffer)) > 0;) text.append(buffer, static_cast<std::size_t>(got));
+    for (ssize_t got = 0; (got = read(pipe_ends[0], buffer, sizeof buffer)) > 0;)
+      text.append(buffer, static_cast<std::size_t>(got));
   });
   const int end = test::child_end([&] {
     dup2(pipe_ends[1], 2);
@@ -83,8 +84,8 @@ TEST(Report, says_what_it_knows_of_large_blocks_and_of_strangers) {
                        .slot_size = 1 << 20,
                        .large = true,
                        .state = "live"}),
-            "stave: interior-pointer: 0x10008 (large block 0x10000, 1048576 bytes, state live)" + tail("interior-pointer") +
-                "stave:   likely cause: " + fault_cause(Fault::interior_pointer) + "\n");
+            "stave: interior-pointer: 0x10008 (large block 0x10000, 1048576 bytes, state live)" +
+                tail("interior-pointer") + "stave:   likely cause: " + fault_cause(Fault::interior_pointer) + "\n");
   EXPECT_EQ(report_of({.fault = Fault::foreign_pointer}),
             "stave: foreign-pointer: 0x0 (not in a chunk or large block)" + tail("foreign-pointer") +
                 "stave:   likely cause: " + fault_cause(Fault::foreign_pointer) + "\n");
@@ -113,7 +114,8 @@ TEST(Report, is_cut_off_where_the_buffer_ends) {
 }
 
 TEST(TextBuffer, writes_numbers_as_printf_does) {
-  for (const std::uint64_t value : {std::uint64_t{0}, std::uint64_t{9}, std::uint64_t{10}, std::uint64_t{0xabc}, ~std::uint64_t{0}}) {
+  for (const std::uint64_t value :
+       {std::uint64_t{0}, std::uint64_t{9}, std::uint64_t{10}, std::uint64_t{0xabc}, ~std::uint64_t{0}}) {
     char expected[64];
     std::snprintf(expected, sizeof expected, "%llu 0x%llx", static_cast<unsigned long long>(value),
                   static_cast<unsigned long long>(value));
@@ -130,7 +132,8 @@ TEST(ReportAndAbort, writes_one_report_and_ends_by_sigabrt) {
     record.fault = static_cast<Fault>(i);
     const Heard heard = hear([&] { report_and_abort(record); });
     EXPECT_EQ(heard.end, -SIGABRT);
-    EXPECT_EQ(heard.text.rfind("stave: " + std::string(fault_id(record.fault)) + ": 0x7f3a12c01440 (", 0), 0U) << heard.text;
+    EXPECT_EQ(heard.text.rfind("stave: " + std::string(fault_id(record.fault)) + ": 0x7f3a12c01440 (", 0), 0U)
+        << heard.text;
     EXPECT_EQ(heard.text.find("stave: ", 1), heard.text.find("\nstave:   check") + 1);
   }
 }

@@ -45,11 +45,12 @@ struct Parsed {
 
 Parsed parse(const char* text) {
   Parsed parsed;
-  parsed.options = parse_options(text, {.complain =
-                                            [](void* context, const char* kind, const char* part, std::size_t length, const char* valid) {
-                                              static_cast<Parsed*>(context)->complaints.push_back({kind, {part, length}, valid});
-                                            },
-                                        .context = &parsed});
+  parsed.options = parse_options(
+      text, {.complain =
+                 [](void* context, const char* kind, const char* part, std::size_t length, const char* valid) {
+                   static_cast<Parsed*>(context)->complaints.push_back({kind, {part, length}, valid});
+                 },
+             .context = &parsed});
   return parsed;
 }
 Parsed parse(const std::string& text) { return parse(text.c_str()); }
@@ -125,8 +126,26 @@ TEST(Options, words_stand_for_zero_and_one) {
 }
 
 TEST(Options, bad_values_are_named_and_change_nothing) {
-  for (const char* const value : {"", "2", "-1", "+1", " 1", "1 ", "1x", "x", "TRUE", "tru", "truee", "0x1", "1.0", "1=1", "=", "\xff",
-                                  "18446744073709551616", "99999999999999999999999999999999999", "\t1", "1\n"}) {
+  for (const char* const value : {"",
+                                  "2",
+                                  "-1",
+                                  "+1",
+                                  " 1",
+                                  "1 ",
+                                  "1x",
+                                  "x",
+                                  "TRUE",
+                                  "tru",
+                                  "truee",
+                                  "0x1",
+                                  "1.0",
+                                  "1=1",
+                                  "=",
+                                  "\xff",
+                                  "18446744073709551616",
+                                  "99999999999999999999999999999999999",
+                                  "\t1",
+                                  "1\n"}) {
     const Parsed parsed = parse("guard_pages=" + std::string(value));
     ASSERT_EQ(parsed.complaints.size(), 1U) << "'" << value << "'";
     EXPECT_EQ(parsed.complaints[0].text, "guard_pages=" + std::string(value));
@@ -135,7 +154,8 @@ TEST(Options, bad_values_are_named_and_change_nothing) {
 }
 
 TEST(Options, unknown_names_are_named_with_the_valid_ones) {
-  for (const char* const name : {"x", "guard_page", "guard_pagess", "GUARD_PAGES", " guard_pages", "guard_pages ", "-", "seed\t"}) {
+  for (const char* const name :
+       {"x", "guard_page", "guard_pagess", "GUARD_PAGES", " guard_pages", "guard_pages ", "-", "seed\t"}) {
     const Parsed parsed = parse(std::string(name) + "=1");
     ASSERT_EQ(parsed.complaints.size(), 1U) << name;
     EXPECT_EQ(parsed.complaints[0].kind, "unknown option");
@@ -240,8 +260,9 @@ TEST(Options, names_are_listed_once_each) {
 
 TEST(Options, help_shows_every_option_and_what_is_not_built) {
   std::vector<std::string> lines;
-  describe_options([](void* context, const char* line) { static_cast<std::vector<std::string>*>(context)->push_back(line); },
-                   &lines);
+  describe_options(
+      [](void* context, const char* line) { static_cast<std::vector<std::string>*>(context)->push_back(line); },
+      &lines);
   const auto count = [&](const std::string& words) {
     std::size_t found = 0;
     for (const std::string& line : lines) found += line.find(words) != std::string::npos ? 1 : 0;
@@ -250,9 +271,10 @@ TEST(Options, help_shows_every_option_and_what_is_not_built) {
   for (const Row& row : kRows) {
     EXPECT_EQ(count("  " + std::string(row.name) + " (" + std::to_string(row.lowest) + " to "), 1U) << row.name;
   }
-#define STAVE_PROTECTION(what, built, light, standard, strict, fuzz, names)                                    \
-  EXPECT_EQ(count("  " what ": " light " | " standard " | " strict " | " fuzz), 1U);                           \
-  EXPECT_EQ(count("  " what ": " light " | " standard " | " strict " | " fuzz " (not built yet)"), (built) == 0 ? 1U : 0U); \
+#define STAVE_PROTECTION(what, built, light, standard, strict, fuzz, names)                        \
+  EXPECT_EQ(count("  " what ": " light " | " standard " | " strict " | " fuzz), 1U);               \
+  EXPECT_EQ(count("  " what ": " light " | " standard " | " strict " | " fuzz " (not built yet)"), \
+            (built) == 0 ? 1U : 0U);                                                               \
   EXPECT_EQ(count("  " what ": " light " | " standard " | " strict " | " fuzz " [" names "]"), (built) == 0 ? 0U : 1U);
 #include "policy/protections.def"
 #undef STAVE_PROTECTION
@@ -263,12 +285,12 @@ TEST(Options, help_shows_every_option_and_what_is_not_built) {
 }
 
 TEST(Options, what_a_protection_is_set_by_exists) {
-#define STAVE_PROTECTION(what, built, light, standard, strict, fuzz, names)                       \
-  if ((built) != 0 && std::strcmp(names, "always on") != 0) {                                      \
-    std::istringstream words(names);                                                               \
-    for (std::string word; std::getline(words >> std::ws, word, ',');) {                           \
+#define STAVE_PROTECTION(what, built, light, standard, strict, fuzz, names)                                   \
+  if ((built) != 0 && std::strcmp(names, "always on") != 0) {                                                 \
+    std::istringstream words(names);                                                                          \
+    for (std::string word; std::getline(words >> std::ws, word, ',');) {                                      \
       EXPECT_NE((std::string(" ") + option_names() + " ").find(" " + word + " "), std::string::npos) << word; \
-    }                                                                                              \
+    }                                                                                                         \
   }
 #include "policy/protections.def"
 #undef STAVE_PROTECTION

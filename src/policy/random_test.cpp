@@ -58,23 +58,26 @@ TEST(ReferenceChaCha, gives_the_published_key_stream) {
   // RFC 8439, 2.3.2: ChaCha20, whose 32-bit counter and 96-bit nonce are counter and stream here.
   std::array<std::uint32_t, 8> key{};
   for (unsigned i = 0; i != 8; ++i) key[i] = 0x03020100 + i * 0x04040404;
-  const std::array<std::uint32_t, 16> expected = {0xe4e7f110, 0x15593bd1, 0x1fdd0f50, 0xc47120a3, 0xc7f4d1c7, 0x0368c033,
-                                                  0x9aaa2204, 0x4e6cd4c3, 0x466482d2, 0x09aa9f07, 0x05d7c214, 0xa2028bd9,
-                                                  0xd19c12b5, 0xb94e16de, 0xe883d0cb, 0x4e3c50a2};
+  const std::array<std::uint32_t, 16> expected = {
+      0xe4e7f110, 0x15593bd1, 0x1fdd0f50, 0xc47120a3, 0xc7f4d1c7, 0x0368c033, 0x9aaa2204, 0x4e6cd4c3,
+      0x466482d2, 0x09aa9f07, 0x05d7c214, 0xa2028bd9, 0xd19c12b5, 0xb94e16de, 0xe883d0cb, 0x4e3c50a2};
   EXPECT_EQ(reference_chacha(key, 0x0900'0000'0000'0001, 0x4a00'0000, 20), expected);
 }
 
 TEST(ChaCha8, gives_the_published_key_stream) {
-  // draft-strombergson-chacha-test-vectors, 256-bit key: TC1 (all zero) and TC2 (first bit of the key), 8 rounds, block 0.
+  // draft-strombergson-chacha-test-vectors, 256-bit key: TC1 (all zero) and TC2 (first bit of the key), 8 rounds, block
+  // 0.
   struct Case {
     Seed key;
     unsigned char begin[32];
   };
   const Case cases[] = {
-      {{{0, 0, 0, 0}}, {0x3e, 0x00, 0xef, 0x2f, 0x89, 0x5f, 0x40, 0xd6, 0x7f, 0x5b, 0xb8, 0xe8, 0x1f, 0x09, 0xa5, 0xa1,
-                        0x2c, 0x84, 0x0e, 0xc3, 0xce, 0x9a, 0x7f, 0x3b, 0x18, 0x1b, 0xe1, 0x88, 0xef, 0x71, 0x1a, 0x1e}},
-      {{{1, 0, 0, 0}}, {0xcf, 0x5e, 0xe9, 0xa0, 0x49, 0x4a, 0xa9, 0x61, 0x3e, 0x05, 0xd5, 0xed, 0x72, 0x5b, 0x80, 0x4b,
-                        0x12, 0xf4, 0xa4, 0x65, 0xee, 0x63, 0x5a, 0xcc, 0x3a, 0x31, 0x1d, 0xe8, 0x74, 0x04, 0x89, 0xea}},
+      {{{0, 0, 0, 0}},
+       {0x3e, 0x00, 0xef, 0x2f, 0x89, 0x5f, 0x40, 0xd6, 0x7f, 0x5b, 0xb8, 0xe8, 0x1f, 0x09, 0xa5, 0xa1,
+        0x2c, 0x84, 0x0e, 0xc3, 0xce, 0x9a, 0x7f, 0x3b, 0x18, 0x1b, 0xe1, 0x88, 0xef, 0x71, 0x1a, 0x1e}},
+      {{{1, 0, 0, 0}},
+       {0xcf, 0x5e, 0xe9, 0xa0, 0x49, 0x4a, 0xa9, 0x61, 0x3e, 0x05, 0xd5, 0xed, 0x72, 0x5b, 0x80, 0x4b,
+        0x12, 0xf4, 0xa4, 0x65, 0xee, 0x63, 0x5a, 0xcc, 0x3a, 0x31, 0x1d, 0xe8, 0x74, 0x04, 0x89, 0xea}},
   };
   for (const Case& c : cases) {
     std::uint32_t out[16];
@@ -141,7 +144,8 @@ TEST(Random, keeps_nothing_of_what_it_handed_out) {
   for (int i = 0; i != 64; ++i) {
     const std::uint64_t word = random.take64();
     ASSERT_FALSE(contains(random, word)) << "word " << i;
-    for (const std::uint64_t part : key.words) ASSERT_FALSE(contains(random, part)) << "the first key outlived its block";
+    for (const std::uint64_t part : key.words)
+      ASSERT_FALSE(contains(random, part)) << "the first key outlived its block";
   }
 }
 
@@ -263,7 +267,8 @@ TEST(Random, below_stays_below_and_reaches_all) {
   for (int i = 0; i != 100; ++i) EXPECT_LT(random.below(~std::uint64_t{0}), ~std::uint64_t{0});
 }
 
-// --- seeds -------------------------------------------------------------------------------------------------------------
+// --- seeds
+// -------------------------------------------------------------------------------------------------------------
 
 TEST(Seed, from_entropy_depends_on_each_byte_and_shows_none) {
   unsigned char entropy[32] = {};
