@@ -22,8 +22,9 @@ std::size_t LLVMFuzzerCustomCrossOver(const std::uint8_t* first, std::size_t fir
 [[gnu::weak]] std::size_t LLVMFuzzerMutate(std::uint8_t* data, std::size_t size, std::size_t max_size);
 /// Asked for by standalone_main's --print.
 void stave_fuzzer_print(const std::uint8_t* data, std::size_t size, int as_c);
-/// Operations carried out since the start, for standalone_main's summary.
+/// Allocations, frees and resizes since the start, for standalone_main's summary.
 std::uint64_t stave_fuzzer_operations();
+int LLVMFuzzerInitialize(int* argc, char*** argv);
 }
 
 namespace stave::fuzz {
@@ -77,13 +78,14 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   fuzz::Place& place = fuzz::place_for(header);
   place.heap.reset(header.seed);
   fuzz::HeapRunner& runner = place.runner;
+  const std::uint64_t requests_before = runner.requests();
   runner.begin(header);
   const std::size_t count = std::min(props::op_count(size), fuzz::kMostOps);
   for (std::size_t i = 0; i < count && !runner.done(); ++i) {
     runner.step(props::decode_op(header, data + (i + 1) * props::kRecordBytes));
   }
   runner.finish();
-  fuzz::g_operations += runner.steps();
+  fuzz::g_operations += runner.requests() - requests_before;
   if (runner.failure()) fuzz::report(data, size, runner.failure());
   return 0;
 }
@@ -102,6 +104,15 @@ void stave_fuzzer_print(const std::uint8_t* data, std::size_t size, int as_c) {
   const props::Program program = props::decode(data, size);
   const props::SizeTable& sizes = props::stave_sizes();
   std::fputs((as_c != 0 ? props::to_c(program, sizes) : props::to_text(program, sizes)).c_str(), stdout);
+}
+
+/// A run of the engine ends with how much was done; standalone_main says so itself.
+int LLVMFuzzerInitialize(int*, char***) {
+  if (LLVMFuzzerMutate != nullptr) {
+    std::atexit(
+        [] { std::fprintf(stderr, "%llu operations\n", static_cast<unsigned long long>(stave_fuzzer_operations())); });
+  }
+  return 0;
 }
 
 std::uint64_t stave_fuzzer_operations() { return stave::fuzz::g_operations; }

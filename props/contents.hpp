@@ -27,21 +27,22 @@ inline constexpr std::size_t kNoMismatch = SIZE_MAX;
   return word ^ word >> 29U;
 }
 
-/// Visits the pieces of `size` bytes that fills and checks look at. All of a small allocation; of a large one the
-/// head, the tail and a word per stride, which finds lost pages without touching all of them.
+/// Visits the pieces of `size` bytes that fills and checks look at. All of a small allocation; of a larger one the
+/// head, the tail and a few words between: pages that go astray are noticed, and most of memory is never touched.
 template <class Visit>
 STAVE_PROPS_PLAIN inline void for_each_piece(std::size_t size, Visit&& visit) {
   constexpr std::size_t kWhole = 1024;
   constexpr std::size_t kHead = 512;
   constexpr std::size_t kTail = 256;
+  constexpr std::size_t kBetween = 5;
   if (size <= kWhole) {
     visit(std::size_t{0}, size);
     return;
   }
   visit(std::size_t{0}, kHead);
-  const std::size_t stride = size <= (std::size_t{1} << 20U) ? 4096 : 65536;
   const std::size_t tail = (size - kTail) & ~std::size_t{7};
-  for (std::size_t offset = stride; offset + 8 <= tail; offset += stride) visit(offset, std::size_t{8});
+  const std::size_t stride = ((tail - kHead) / kBetween) & ~std::size_t{7};
+  for (std::size_t i = 1; i < kBetween; ++i) visit(kHead + i * stride, std::size_t{8});
   visit(tail, size - tail);
 }
 

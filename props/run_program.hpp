@@ -127,7 +127,8 @@ class Runner {
   [[nodiscard]] Outcome outcome() const { return outcome_; }
   [[nodiscard]] Model& model() { return model_; }
   [[nodiscard]] char* slot_address(unsigned slot) const { return slots_[slot].address; }
-  [[nodiscard]] std::uint64_t steps() const { return steps_; }
+  /// Allocations, frees and resizes since the runner was made.
+  [[nodiscard]] std::uint64_t requests() const { return requests_; }
 
  private:
   struct Slot {
@@ -179,6 +180,7 @@ class Runner {
 
   [[nodiscard]] Request request(std::size_t size, std::size_t alignment) {
     errno = 0;
+    ++requests_;
     return {size, alignment, heap_.failures().injected()};
   }
 
@@ -291,6 +293,7 @@ class Runner {
     if (allocation != nullptr) check_contents(*allocation);
     if (failure_) return;
     errno = kMark;
+    ++requests_;
     heap_.deallocate(thread, address);
     if (errno != kMark) fail("P7 free keeps errno", address, "errno %d", errno);
     slot.address = nullptr;
@@ -579,6 +582,7 @@ class Runner {
   Outcome outcome_ = Outcome::nothing;
   std::uint32_t fills_ = 0;
   unsigned steps_ = 0;
+  std::uint64_t requests_ = 0;
 };
 
 /// Address space of a heap that a program asks for.

@@ -48,6 +48,9 @@ inline commit(location, value)
   :: location == LOC_L(0) -> mem_l[0] = value
   :: location == LOC_H(0) -> mem_h[0] = value
   :: location == LOC_G(0) -> mem_g[0] = value
+  :: location == LOC_CL(0) -> mem_cl[0] = value
+  :: location == LOC_CH(0) -> mem_ch[0] = value
+  :: location == LOC_CURSOR(0) -> mem_cursor[0] = value
   :: location == LOC_LINK(0) -> link_[0] = value
   :: location >= LOC_MAIL(0) && location < LOC_MAIL(NMAIL) -> mail[location - LOC_MAIL(0)] = value
   :: location == LOC_STATE -> heap_state = value
@@ -102,7 +105,6 @@ end:
      :: atomic { buf[t].n < SB -> store(t, LOC_MAIL(mailed), s + 1); mailed++ } \
      fi; \
      s = 0 \
-  :: atomic { own && ring[0] -> PICK(ring[0]) } leave_ring(t, 0, BIT(s)); s = 0 \
   :: atomic { own && inbox[0] -> skip } drain_inbox(t, 0) \
   :: atomic { own && A[0] == 0 -> skip } refill(t, 0)
 
@@ -129,7 +131,7 @@ inline adopt_heap(t)                    /* impl: adopt_heap */
   l = 0
 #else
 #ifdef ADOPT_NOT_ACQUIRE
-  atomic { l = mem_l[0]; r = mem_h[0]; d = mem_g[0] }   /* loads of the heap, satisfied before the claim */
+  atomic { l = mem_l[0]; r = mem_h[0]; d = mem_g[0] }   /* loads of a word, satisfied before the claim */
 #endif
   atomic {
     DRAINED(t) ->
@@ -147,10 +149,11 @@ inline own_heap(t)
   atomic {
     own = 1;
 #ifdef ADOPT_NOT_ACQUIRE
-    L[0] = l; H[0] = r; G[0] = d
+    L[0] = l; H[0] = r; G[0] = d;
 #else
-    L[0] = mem_l[0]; H[0] = mem_h[0]; G[0] = mem_g[0]
+    L[0] = mem_l[0]; H[0] = mem_h[0]; G[0] = mem_g[0];
 #endif
+    CL[0] = mem_cl[0]; CH[0] = mem_ch[0]; cursor[0] = mem_cursor[0]     /* the open word stays open */
   }
 }
 
@@ -236,20 +239,15 @@ active proctype last_owner()
 #endif
   adopt_heap(0);
   drain_inbox(0, 0);
-  do
-  :: atomic { ring[0] -> PICK(ring[0]) } leave_ring(0, 0, BIT(s)); s = 0
-  :: atomic { ring[0] == 0 -> break }
-  od;
-  refill(0, 0);
+  atomic { VERIFY(0) }
   if
-  :: L[0] || H[0] || R[0] || D[0] || pending[0] || due[0] || inbox[0] || live[0] || A[0] != ALL -> BREAKS(lost_free)
+  :: L[0] || R[0] || D[0] || pending[0] || inbox[0] || live[0] -> BREAKS(lost_free)
   :: else
   fi
 }
 
 init {
   atomic {
-    A[0] = ALL;
     run first_owner();
     run other(1);
     run other(2)

@@ -1,6 +1,6 @@
 /* A signal handler interrupts its own thread at any step, runs to its end, and allocates and frees.
  *
- * Thread 0 is the owner of heap 0 and runs the handler; thread 1 is a freer. While thread 0 is inside an operation
+ * Thread 0 is the owner of heap 0 and runs the handler; thread 1 is a freer. Heap 1 has a word of its own. While thread 0 is inside an operation
  * on its heap the heap is `busy`: then the handler frees by the remote path and allocates from heap 1.
  * Else it uses heap 0 as anybody would.
  */
@@ -16,7 +16,7 @@
 #ifndef LEGAL
 #define LEGAL
 #endif
-#define NC 2                            /* chunk 0 of heap 0, chunk 1 of heap 1 */
+#define NC 2                            /* word 0 of heap 0, word 1 of heap 1 */
 #define NH 2
 #define NT 2
 #define OWNER_T 0
@@ -39,7 +39,7 @@ inline commit(location, value)
 {
   if
   :: location < NC -> mem_l[location] = value
-  :: location >= LOC_LINK(0) && location < LOC_LINK(NC) -> link_[location - NC] = value
+  :: location >= LOC_LINK(0) && location < LOC_LINK(NC) -> link_[location - LOC_LINK(0)] = value
   :: location >= LOC_MAIL(0) && location < LOC_MAIL(NMAIL) -> mail[location - LOC_MAIL(0)] = value
   :: else
   fi
@@ -97,7 +97,6 @@ proctype owner() provided (!in_handler)
      ENTER; take_back(OWNER_T, 0, BIT(s)); LEAVE; s = 0
   :: atomic { shared[1] -> PICK(shared[1]); shared[1] = shared[1] & ~BIT(s) }
      remote_free(OWNER_T, 1, BIT(s)); s = 0
-  :: H[0] -> ENTER; atomic { PICK(H[0]) } leave_ring(OWNER_T, 0, BIT(s)); LEAVE; s = 0
   :: inbox[0] -> ENTER; drain_inbox(OWNER_T, 0); LEAVE
   :: A[0] == 0 -> ENTER; refill(OWNER_T, 0); LEAVE
   :: atomic { mallocs > 0 && !shared[0] && !shared[1] -> owner_done = 1; break }
@@ -108,7 +107,7 @@ proctype owner() provided (!in_handler)
   atomic {
     DRAINED(OWNER_T) ->
     for (c : 0 .. NC - 1) {
-      if :: L[c] || R[c] || D[c] || pending[c] || due[c] || mem_l[c] || live[c] || inbox[c] -> BREAKS(lost_free) :: else fi
+      if :: L[c] || R[c] || D[c] || pending[c] || mem_l[c] || live[c] || inbox[c] -> BREAKS(lost_free) :: else fi
     }
   }
 }
@@ -125,8 +124,12 @@ end:
         :: busy -> remote_free(OWNER_T, 0, BIT(s))
         :: else -> take_back(OWNER_T, 0, BIT(s))
         fi
+     :: atomic { busy && A[1] == 0 -> skip }
+        refill(OWNER_T, 1)
      :: atomic { busy && A[1] -> PICK(A[1]) }
         hand_out(OWNER_T, 1, BIT(s)); shared[1] = shared[1] | BIT(s)
+     :: atomic { !busy && A[0] == 0 -> skip }
+        refill(OWNER_T, 0)
      :: atomic { !busy && A[0] && mallocs < MALLOCS -> PICK(A[0]); mallocs++ }
         hand_out(OWNER_T, 0, BIT(s)); shared[0] = shared[0] | BIT(s)
      :: skip
@@ -148,5 +151,5 @@ proctype freer()
 }
 
 init {
-  atomic { A[0] = ALL; A[1] = ALL; run owner(); run handler(); run freer() }
+  atomic { run owner(); run handler(); run freer() }
 }

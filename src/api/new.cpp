@@ -17,7 +17,9 @@ extern "C" {
 [[gnu::weak]] std::new_handler _ZSt15get_new_handlerv();
 [[noreturn, gnu::weak]] void _ZSt17__throw_bad_allocv();
 }
-__asm__(".weak __gxx_personality_v0\n.weak __cxa_begin_catch\n.weak __cxa_end_catch\n.weak _Unwind_Resume");
+__asm__(
+    ".weak __gxx_personality_v0\n.weak __cxa_begin_catch\n.weak __cxa_end_catch\n.weak _Unwind_Resume\n.weak "
+    "_ZSt9terminatev");
 
 namespace {
 

@@ -163,7 +163,7 @@ class Workload {
 
   void script() {
     step_of("small", [&] {
-      for (int i = 0; i != 300; ++i) add(heap_.allocate(0, 16 + static_cast<std::size_t>(i % 7) * 150), 16);
+      for (int i = 0; i != 150; ++i) add(heap_.allocate(0, 16 + static_cast<std::size_t>(i % 7) * 150), 16);
     });
     step_of("medium", [&] {
       for (int i = 0; i != 40; ++i) add(heap_.allocate(0, 20'000), 20'000);
@@ -189,7 +189,7 @@ class Workload {
     step_of("realloc up", [&] { resize_some(0, 9, 2.5); });
     step_of("realloc down", [&] { resize_some(0, 7, 0.3); });
     step_of("a second thread", [&] {
-      for (int i = 0; i != 100; ++i) add(heap_.allocate(1, 700), 700);
+      for (int i = 0; i != 50; ++i) add(heap_.allocate(1, 700), 700);
     });
     step_of("remote frees", [&] { free_some(1, 3); });
     step_of("remote realloc", [&] { resize_some(1, 11, 3.0); });
@@ -199,16 +199,16 @@ class Workload {
     step_of("a thread that ends", [&] { heap_.exit_thread(1); });
     step_of("frees into its heap", [&] { free_some(0, 4); });
     step_of("a thread that takes over", [&] {
-      for (int i = 0; i != 60; ++i) add(heap_.allocate(3, 700), 700);
+      for (int i = 0; i != 40; ++i) add(heap_.allocate(3, 700), 700);
     });
     step_of("trim", [&] { (void)heap_.trim(0); });
     step_of("fork", [&] { heap_.fork_child(0); });
     step_of("frees into lost heaps", [&] { free_some(0, 2); });
     step_of("a thread in the child", [&] {
-      for (int i = 0; i != 100; ++i) add(heap_.allocate(1, 1000), 1000);
+      for (int i = 0; i != 50; ++i) add(heap_.allocate(1, 1000), 1000);
     });
     step_of("large again", [&] {
-      for (int i = 0; i != 20; ++i) {
+      for (int i = 0; i != 14; ++i) {
         void* const pointer = heap_.allocate(0, 600'000);
         if (pointer != nullptr) heap_.deallocate(1, pointer);
       }
@@ -226,6 +226,19 @@ class Workload {
 class FailingSyscalls : public testing::TestWithParam<std::tuple<Profile, bool>> {
  protected:
   [[nodiscard]] static Workload workload() { return {std::get<0>(GetParam()), std::get<1>(GetParam())}; }
+
+  // Under a sanitizer, where all is many times slower, each of the eight modes takes every fourth call, two of them
+  // each.
+  [[nodiscard]] static std::uint64_t first() {
+    return kSlow ? static_cast<std::uint64_t>(std::get<0>(GetParam())) % kStride : 0;
+  }
+#if defined(STAVE_ASAN) || defined(STAVE_TSAN)
+  static constexpr bool kSlow = true;
+  static constexpr std::uint64_t kStride = 4;
+#else
+  static constexpr bool kSlow = false;
+  static constexpr std::uint64_t kStride = 1;
+#endif
 };
 INSTANTIATE_TEST_SUITE_P(Profiles, FailingSyscalls,
                          testing::Combine(testing::ValuesIn(test::kAllProfiles), testing::Bool()),
@@ -236,7 +249,7 @@ INSTANTIATE_TEST_SUITE_P(Profiles, FailingSyscalls,
 
 TEST_P(FailingSyscalls, one_after_another) {
   std::uint64_t calls = 0;
-  for (std::uint64_t failing = 0;; ++failing) {
+  for (std::uint64_t failing = first();; failing += kStride) {
     Workload workload = FailingSyscalls::workload();
     workload.name = "call " + std::to_string(failing) + " failed";
     calls = workload.run(failing, Failing::one);
@@ -250,7 +263,7 @@ TEST_P(FailingSyscalls, one_after_another) {
 }
 
 TEST_P(FailingSyscalls, all_from_one_on) {
-  for (std::uint64_t failing = 0;; failing += 3) {
+  for (std::uint64_t failing = first();; failing += 2 + kStride) {
     Workload workload = FailingSyscalls::workload();
     workload.name = "all calls from " + std::to_string(failing) + " on failed";
     const std::uint64_t made = workload.run(failing, Failing::all_from);
