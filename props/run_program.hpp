@@ -14,7 +14,9 @@
 //   P9  counts equal the model's
 //   P10 verify() holds
 //   P11 no fault is reported, unless the operation is a misuse, which must end with the fault that it names
-//   P12 under AddressSanitizer what is live is addressable, and what is freed is not
+//   P12 under AddressSanitizer what is live is addressable; slack is not before the usable size was asked for, and what
+//       is freed is not
+//   P13 when nothing is live and all threads are gone, trim leaves nothing in use
 #pragma once
 
 #include <algorithm>
@@ -82,6 +84,7 @@ class Runner {
     model_.clear();
     failure_ = Failure();
     over_ = false;
+    forked_ = false;
     fills_ = header.seed;
     steps_ = 0;
   }
@@ -116,6 +119,7 @@ class Runner {
       }
       check_counts();
       check_invariants();
+      check_nothing_is_kept();
     });
     if (!returned) judge_fault();
   }
@@ -186,6 +190,7 @@ class Runner {
 
   [[nodiscard]] bool may_refuse(const Request& wanted) const {
     if (heap_.failures().injected() != wanted.injected || header_.tight_region) return true;
+    if (heap_.failures().injected_unmaps() != 0) return true;
     const std::size_t enough = heap_.region_bytes() / 8;
     return wanted.size > enough || wanted.alignment > enough || model_.live_bytes() + wanted.size > enough;
   }
@@ -447,6 +452,7 @@ class Runner {
         break;
       case OpCode::fork_child:
         heap_.fork_child(thread);
+        forked_ = true;
         break;
       case OpCode::trim:
         static_cast<void>(heap_.trim(thread));
@@ -565,6 +571,19 @@ class Runner {
     if (violation.invariant != nullptr) fail("P10 verify() holds", violation.where, "%s", violation.invariant);
   }
 
+  /// For heaps that can tell what they keep: a free that was forgotten shows nowhere else. Heaps of threads that a fork
+  /// took away wait for adoption, and need not be found by trim.
+  void check_nothing_is_kept() {
+    if constexpr (requires(const H& heap) { heap.parts_in_use(); }) {
+      if (failure_ || forked_) return;
+      for (unsigned thread = 0; thread < header_.threads; ++thread) heap_.exit_thread(thread);
+      static_cast<void>(heap_.trim(0));
+      const std::uint64_t parts = heap_.parts_in_use();
+      if (parts != 0) fail("P13 nothing is kept", nullptr, "%llu parts", static_cast<unsigned long long>(parts));
+      check_invariants();
+    }
+  }
+
   [[nodiscard]] std::uintptr_t region_start() const { return reinterpret_cast<std::uintptr_t>(heap_.region()); }
 
   H& heap_;
@@ -579,6 +598,7 @@ class Runner {
   // Read after a jump out of the heap.
   const char* volatile provoking_ = nullptr;
   bool over_ = false;
+  bool forked_ = false;
   Outcome outcome_ = Outcome::nothing;
   std::uint32_t fills_ = 0;
   unsigned steps_ = 0;

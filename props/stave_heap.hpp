@@ -54,6 +54,11 @@ class StaveHeap {
     const Stats stats = instance_->stats();
     return {stats.live_allocations, stats.live_bytes};
   }
+  /// Chunks that a thread heap owns, slots that are held, and large blocks that are live.
+  [[nodiscard]] std::uint64_t parts_in_use() const {
+    const Stats stats = instance_->stats();
+    return stats.chunks + stats.large_blocks + stats.held_slots;
+  }
   [[nodiscard]] Violation verify() const {
     const VerifyResult result = instance_->verify();
     return {result.invariant, result.where};

@@ -125,12 +125,9 @@ inline hand_out(t, w, b)                /* impl: hand_out */
   atomic {
     A[HEAP(w)] = A[HEAP(w)] & ~(b);
     VERIFY(w);
-    l = 0;
+    l = H[w];
 #ifndef NO_HANDOUT_L
     l = l | L[w];
-#endif
-#ifndef NO_HANDOUT_H
-    l = l | H[w];
 #endif
 #ifndef NO_HANDOUT_R
     l = l | SEEN_R(w);
@@ -621,11 +618,12 @@ inline leave_hold(t, w)                 /* impl: leave_hold */
 
 inline close_cursor(t, h)               /* impl: close_cursor */
 {
+  k = cursor[h];
   if
-  :: cursor[h] != 0 ->
-     atomic { VERIFY(cursor[h] - 1) }
-     PLAIN(t, LOC_G(cursor[h] - 1), G[cursor[h] - 1], GUARD(L[cursor[h] - 1], H[cursor[h] - 1]));
-     atomic { OPEN_STORE(t, h, 0); A[h] = 0 }
+  :: k != 0 ->
+     atomic { VERIFY(k - 1) }
+     PLAIN(t, LOC_G(k - 1), G[k - 1], GUARD(L[k - 1], H[k - 1]));
+     atomic { OPEN_STORE(t, h, 0); A[h] = 0; k = 0 }
   :: else
   fi
 }

@@ -12,6 +12,18 @@
 
 namespace stave::test {
 
+/// Whether ThreadSanitizer watches, which is slow, and knows only the addresses that the kernel chooses by itself.
+#if defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define STAVE_TEST_TSAN 1
+#endif
+#endif
+#if defined(STAVE_TEST_TSAN) || defined(__SANITIZE_THREAD__)
+inline constexpr bool kThreadSanitizer = true;
+#else
+inline constexpr bool kThreadSanitizer = false;
+#endif
+
 /// Ends of a child, as child_end() gives them: an exit code, or minus the number of the signal that killed it.
 inline constexpr int kSurvived = 0;
 

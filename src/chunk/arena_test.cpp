@@ -24,19 +24,7 @@ using Sizes = std::initializer_list<std::size_t>;
 using test::read_end;
 using test::write_end;
 
-/// Addresses that the kernel chooses under ThreadSanitizer only, which knows no others.
-constexpr bool kAnyPlace =
-#if defined(__SANITIZE_THREAD__)
-    false;
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-    false;
-#else
-    true;
-#endif
-#else
-    true;
-#endif
+constexpr bool kAnyPlace = !test::kThreadSanitizer;
 
 Options options_with(bool advice) {
   Options options = options_of(Profile::standard);

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "base/test_child.hpp"
 #include "heap/test_instance.hpp"
 #include "policy/options.hpp"
 
@@ -232,13 +233,12 @@ class FailingSyscalls : public testing::TestWithParam<std::tuple<Profile, bool>>
   [[nodiscard]] static std::uint64_t first() {
     return kSlow ? static_cast<std::uint64_t>(std::get<0>(GetParam())) % kStride : 0;
   }
-#if defined(STAVE_ASAN) || defined(STAVE_TSAN)
+#if defined(STAVE_ASAN)
   static constexpr bool kSlow = true;
-  static constexpr std::uint64_t kStride = 4;
 #else
-  static constexpr bool kSlow = false;
-  static constexpr std::uint64_t kStride = 1;
+  static constexpr bool kSlow = test::kThreadSanitizer;
 #endif
+  static constexpr std::uint64_t kStride = kSlow ? 4 : 1;
 };
 INSTANTIATE_TEST_SUITE_P(Profiles, FailingSyscalls,
                          testing::Combine(testing::ValuesIn(test::kAllProfiles), testing::Bool()),
