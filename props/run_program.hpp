@@ -295,6 +295,7 @@ class Runner {
     char* const address = slot.address;
     const Allocation* const allocation = address != nullptr ? model_.find(address) : nullptr;
     const std::size_t usable = allocation != nullptr ? allocation->usable : 0;
+    const std::size_t reach = allocation != nullptr ? allocation->reach() : 0;
     if (allocation != nullptr) check_contents(*allocation);
     if (failure_) return;
     errno = kMark;
@@ -304,7 +305,7 @@ class Runner {
     slot.address = nullptr;
     if (address == nullptr) return;
     model_.remove(address);
-    if (usable != 0 && usable < kMayBeUnmapped) check_gone(address);
+    if (usable != 0 && reach < kMayBeUnmapped) check_gone(address);
     outcome_ = Outcome::freed;
   }
 
@@ -376,7 +377,7 @@ class Runner {
       fail("P6 realloc keeps contents", slot.address + where, "byte %zu, from %zu to %zu", where, old.usable, size);
     }
     paint(slot);
-    if (slot.address != old_address && old.usable != 0 && old.usable < kMayBeUnmapped)
+    if (slot.address != old_address && old.usable != 0 && old.reach() < kMayBeUnmapped)
       check_gone_unless_inside(old_address, slot);
   }
 
