@@ -97,13 +97,9 @@ end:
   :: atomic { buf[1].n > 0 -> drain(1, 0) }
 #endif
 #endif
-#ifdef LAGS
-  :: d_step { lag_r[0] -> live[0] = live[0] & ~lag_r[0]; lag_r[0] = 0 }
-  :: d_step { lag_d[0] -> lag_d[0] = 0 }
+  DRAIN_LAGS(0)
 #if NF > 1
-  :: d_step { lag_r[1] -> live[0] = live[0] & ~lag_r[1]; lag_r[1] = 0 }
-  :: d_step { lag_d[1] -> lag_d[1] = 0 }
-#endif
+  DRAIN_LAGS(1)
 #endif
   od
 }

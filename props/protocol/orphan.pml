@@ -78,14 +78,9 @@ end:
   DRAIN_LAST(1)
   DRAIN_ANY(2)
   DRAIN_LAST(2)
-#ifdef LAGS
-  :: d_step { lag_r[0] -> live[0] = live[0] & ~lag_r[0]; lag_r[0] = 0 }
-  :: d_step { lag_d[0] -> lag_d[0] = 0 }
-  :: d_step { lag_r[1] -> live[0] = live[0] & ~lag_r[1]; lag_r[1] = 0 }
-  :: d_step { lag_d[1] -> lag_d[1] = 0 }
-  :: d_step { lag_r[2] -> live[0] = live[0] & ~lag_r[2]; lag_r[2] = 0 }
-  :: d_step { lag_d[2] -> lag_d[2] = 0 }
-#endif
+  DRAIN_LAGS(0)
+  DRAIN_LAGS(1)
+  DRAIN_LAGS(2)
   od
 }
 
@@ -234,8 +229,8 @@ active proctype last_owner()
   bit own; LOCALS;
   byte s;
   done == 3 && buf[0].n == 0 && buf[1].n == 0 && buf[2].n == 0;
-#ifdef LAGS
-  LAGGING_R == 0 && LAGGING_D == 0;
+#ifdef WEAK
+  LAGGING_R(0) == 0 && LAGGING_D(0) == 0;
 #endif
   adopt_heap(0);
   drain_inbox(0, 0);

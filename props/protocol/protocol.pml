@@ -87,27 +87,34 @@ bit visited[NCHUNK];
 #endif
 
 /* Plain loads of R and D do not see a store half that lags. */
-#if defined(WEAK) && NC == 1            /* with two words the halves stay together: the model would be too large */
-#define LAGS
-byte lag_r[NT], lag_d[NT];              /* bits whose store half of thread t is not visible yet */
+#ifdef WEAK
+byte lag_r[NT], lag_d[NT];              /* the bit whose store half of thread t is not visible yet ... */
+byte lag_r_in[NT], lag_d_in[NT];        /* ... in this word */
+#define LAG_R(t, w) (lag_r_in[t] == (w) -> lag_r[t] : 0)
+#define LAG_D(t, w) (lag_d_in[t] == (w) -> lag_d[t] : 0)
 #if NT == 2
-#define LAGGING_R (lag_r[0] | lag_r[1])
-#define LAGGING_D (lag_d[0] | lag_d[1])
+#define LAGGING_R(w) (LAG_R(0, w) | LAG_R(1, w))
+#define LAGGING_D(w) (LAG_D(0, w) | LAG_D(1, w))
 #else
-#define LAGGING_R (lag_r[0] | lag_r[1] | lag_r[2])
-#define LAGGING_D (lag_d[0] | lag_d[1] | lag_d[2])
+#define LAGGING_R(w) (LAG_R(0, w) | LAG_R(1, w) | LAG_R(2, w))
+#define LAGGING_D(w) (LAG_D(0, w) | LAG_D(1, w) | LAG_D(2, w))
 #endif
-#define SEEN_R(w) (R[w] & ~LAGGING_R)
-#define SEEN_D(w) (D[w] & ~LAGGING_D)
-#define R_FREE    (LAGGING_R == 0)      /* no read-modify-write between the halves of another's */
-#define D_FREE    (LAGGING_D == 0)
+#define SEEN_R(w) (R[w] & ~LAGGING_R(w))
+#define SEEN_D(w) (D[w] & ~LAGGING_D(w))
+#define R_FREE(t, w) (LAGGING_R(w) == 0 && lag_r[t] == 0)     /* no read-modify-write between another's halves */
+#define D_FREE(t, w) (LAGGING_D(w) == 0 && lag_d[t] == 0)
 #define RELEASED(t) (DRAINED(t) && lag_r[t] == 0 && lag_d[t] == 0)
+/* The store halves of thread t become visible; with its mark a free takes effect. */
+#define DRAIN_LAGS(t) \
+  :: d_step { lag_r[t] -> live[lag_r_in[t]] = live[lag_r_in[t]] & ~lag_r[t]; lag_r[t] = 0; lag_r_in[t] = 0 } \
+  :: d_step { lag_d[t] -> lag_d[t] = 0; lag_d_in[t] = 0 }
 #else
 #define SEEN_R(w) R[w]
 #define SEEN_D(w) D[w]
-#define R_FREE    true
-#define D_FREE    true
+#define R_FREE(t, w) true
+#define D_FREE(t, w) true
 #define RELEASED(t) DRAINED(t)
+#define DRAIN_LAGS(t)
 #endif
 
 #define LOCALS byte l, r, d, k, words, next, old
@@ -226,9 +233,9 @@ inline mark_remote(t, w, b)             /* impl: mark_remote */
 #endif
   atomic {                              /* step 2: the old value is the exact double-free check */
 #ifdef MARK_NOT_RELEASE
-    RMW_RELAXED_OK(t) && R_FREE ->
+    RMW_RELAXED_OK(t) && R_FREE(t, w) ->
 #else
-    RELEASED(t) && R_FREE ->
+    RELEASED(t) && R_FREE(t, w) ->
 #endif
     TOUCH(w);
     old = R[w];
@@ -241,8 +248,8 @@ inline mark_remote(t, w, b)             /* impl: mark_remote */
        skip
 #endif
     :: else ->
-#ifdef LAGS
-       lag_r[t] = b
+#ifdef WEAK
+       lag_r[t] = b; lag_r_in[t] = w
 #else
        live[w] = live[w] & ~(b)         /* the free takes effect when its mark becomes visible */
 #endif
@@ -269,9 +276,9 @@ inline complete_remote(t, w, b)         /* impl: complete_remote */
 {
   atomic {                              /* step 4: from here on the owner may collect the slot, if it was signalled */
 #ifdef DONE_NOT_RELEASE
-    RMW_RELAXED_OK(t) && D_FREE ->
+    RMW_RELAXED_OK(t) && D_FREE(t, w) ->
 #else
-    RELEASED(t) && D_FREE ->
+    RELEASED(t) && D_FREE(t, w) ->
 #endif
     TOUCH(w);
 #ifdef NO_D
@@ -279,8 +286,8 @@ inline complete_remote(t, w, b)         /* impl: complete_remote */
 #else
     old = D[w];
     D[w] = D[w] | (b);
-#ifdef LAGS
-    if :: !(old & (b)) -> lag_d[t] = b :: else fi
+#ifdef WEAK
+    if :: !(old & (b)) -> lag_d[t] = b; lag_d_in[t] = w :: else fi
 #endif
 #endif
   }
@@ -417,9 +424,9 @@ inline clear_d(t, w)
 #else
   atomic {
 #ifdef CLEAR_D_NOT_RELEASE
-    RMW_RELAXED_OK(t) && D_FREE ->
+    RMW_RELAXED_OK(t) && D_FREE(t, w) ->
 #else
-    DRAINED(t) && D_FREE ->
+    DRAINED(t) && D_FREE(t, w) ->
 #endif
 #ifdef CLEAR_D_BY_STORE
     D[w] = 0;
@@ -435,9 +442,9 @@ inline clear_r(t, w)
 {
   atomic {
 #ifdef CLEAR_R_NOT_RELEASE
-    RMW_RELAXED_OK(t) && R_FREE ->
+    RMW_RELAXED_OK(t) && R_FREE(t, w) ->
 #else
-    DRAINED(t) && R_FREE ->
+    DRAINED(t) && R_FREE(t, w) ->
 #endif
 #ifdef CLEAR_R_BY_STORE
     R[w] = 0;
@@ -479,7 +486,7 @@ inline release_chunk(t, c)              /* impl: release_chunk */
    * by a read-modify-write: either that sees the mark, or the freer's step 3 sees L without the bit. */
   atomic {
 #ifndef RELEASE_LOADS_MARK
-    DRAINED(t) && R_FREE ->
+    DRAINED(t) && R_FREE(t, (c) * NW) && R_FREE(t, (c) * NW + NW - 1) ->
 #endif
 #ifndef NO_PENDING_CHECK_AT_RELEASE
     if :: pending[c] -> DIE :: else fi;
