@@ -44,6 +44,15 @@ __extension__ using Uint128 = unsigned __int128;
   return count >= 64 ? ~std::uint64_t{0} : (std::uint64_t{1} << count) - 1;
 }
 
+/// Single bits, by their number. pre: bit < 64
+[[nodiscard]] constexpr bool has_bit(std::uint64_t word, std::uint64_t bit) { return (word >> bit & 1) != 0; }
+[[nodiscard]] constexpr std::uint64_t with_bit(std::uint64_t word, std::uint64_t bit) {
+  return word | std::uint64_t{1} << bit;
+}
+[[nodiscard]] constexpr std::uint64_t without_bit(std::uint64_t word, std::uint64_t bit) {
+  return word & ~(std::uint64_t{1} << bit);
+}
+
 /// The number of bits set. Baseline x86-64 has no instruction for it, and the compiler's fallback is a call.
 [[nodiscard]] constexpr std::uint32_t count_bits(std::uint64_t word) {
 #if defined(__POPCNT__) || defined(__aarch64__)

@@ -51,6 +51,7 @@ struct alignas(64) Chunk {
   std::uint32_t notify_at;  ///< chunk_gained wants to know when `available` reaches this
   std::uint16_t cursor;     ///< the line to look at first
   Place place;
+  std::uint8_t short_refills;  ///< refills that found few candidates since a page was opened
 
   // Written by other threads: a line of its own, so that remote frees do not slow the owner.
   alignas(64) std::atomic<std::uint64_t> pending;  ///< lines with a remote free that was not signalled yet, a bit each

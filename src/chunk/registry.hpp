@@ -14,42 +14,42 @@
 
 namespace stave {
 
-enum class UnitKind : std::uint32_t { none = 0, chunk = 1, vacant = 2, large = 3 };
+enum class UnitKind : std::uint32_t { none = 0, chunk = 1, vacant = 2, large = 4 };  // one bit each: one test
 
 /// How the guard pages of a chunk were laid.
 enum class GuardKind : std::uint32_t { none = 0, advice = 1, protection = 2 };
 
 /// The entry of one unit, 32 bits.
 ///
-///   bits   0-1   2-3         6-11    16-19  20-26    large: 2-31
-///          kind  guard kind  colour  unit   class    number of the record
+///   bits   0-2   3-4         6-12   16-19  20-25     large: 3-31
+///          kind  guard kind  class  unit   colour    number of the record
 ///
-/// Colour and unit lie where they are already multiplied by 64 and by 64 KiB.
+/// The unit lies where it is already multiplied by 64 KiB.
 struct RegistryEntry {
   std::uint32_t bits = 0;
 
   [[nodiscard]] static constexpr RegistryEntry of_chunk(UnitKind kind, std::uint32_t cls, std::uint32_t colour,
                                                         std::uint32_t unit, GuardKind guard) {
-    return {static_cast<std::uint32_t>(kind) | static_cast<std::uint32_t>(guard) << 2 | colour << 6 | unit << 16 |
-            cls << 20};
+    return {static_cast<std::uint32_t>(kind) | static_cast<std::uint32_t>(guard) << 3 | cls << 6 | unit << 16 |
+            colour << 20};
   }
   [[nodiscard]] static constexpr RegistryEntry of_large(std::uint32_t record) {
-    return {static_cast<std::uint32_t>(UnitKind::large) | record << 2};
+    return {static_cast<std::uint32_t>(UnitKind::large) | record << 3};
   }
 
-  [[nodiscard]] constexpr UnitKind kind() const { return static_cast<UnitKind>(bits & 3); }
-  [[nodiscard]] constexpr bool is_chunk() const { return kind() == UnitKind::chunk; }
-  [[nodiscard]] constexpr std::uint32_t size_class() const { return bits >> 20; }
-  [[nodiscard]] constexpr std::uint32_t colour() const { return bits >> 6 & 63; }
+  [[nodiscard]] constexpr UnitKind kind() const { return static_cast<UnitKind>(bits & 7); }
+  [[nodiscard]] constexpr bool is_chunk() const { return (bits & 1) != 0; }
+  [[nodiscard]] constexpr std::uint32_t size_class() const { return bits >> 6 & 127; }
+  [[nodiscard]] constexpr std::uint32_t colour() const { return bits >> 20 & 63; }
   [[nodiscard]] constexpr std::uint32_t unit() const { return bits >> 16 & 15; }
-  [[nodiscard]] constexpr GuardKind guard() const { return static_cast<GuardKind>(bits >> 2 & 3); }
+  [[nodiscard]] constexpr GuardKind guard() const { return static_cast<GuardKind>(bits >> 3 & 3); }
   /// What to add to the start of the unit to find the header of its chunk.
   [[nodiscard]] constexpr std::uintptr_t header_offset() const {
-    return std::uintptr_t{bits & 0xfc0} - std::uintptr_t{bits & 0xf0000};
+    return std::uintptr_t{bits >> 14 & 0xfc0} - std::uintptr_t{bits & 0xf0000};
   }
-  [[nodiscard]] constexpr std::uint32_t record() const { return bits >> 2; }
+  [[nodiscard]] constexpr std::uint32_t record() const { return bits >> 3; }
 };
-inline constexpr std::uint32_t kRecordLimit = std::uint32_t{1} << 30;
+inline constexpr std::uint32_t kRecordLimit = std::uint32_t{1} << 29;
 
 /// The registry of the whole address space. Two levels; a leaf describes 16 GiB, is made on demand and costs memory
 /// only where it was written.

@@ -51,13 +51,13 @@ inline constexpr std::array<std::uint32_t, kClassCount> kSlotSizes = [] {
   return sizes;
 }();
 
+/// Requests up to here find their class in one table look-up, and are served on the fast path.
+inline constexpr std::size_t kFrequentSize = 1024;
+
 namespace detail {
 
-/// Requests up to here find their class in one table look-up.
-inline constexpr std::size_t kTableLimit = 1024;
-
-inline constexpr std::array<std::uint8_t, kTableLimit / kGrain + 1> kClassTable = [] {
-  std::array<std::uint8_t, kTableLimit / kGrain + 1> table{};
+inline constexpr std::array<std::uint8_t, kFrequentSize / kGrain + 1> kClassTable = [] {
+  std::array<std::uint8_t, kFrequentSize / kGrain + 1> table{};
   std::size_t cls = 0;
   for (std::size_t grains = 0; grains != table.size(); ++grains) {
     while (kSlotSizes[cls] < grains * kGrain) ++cls;
@@ -75,7 +75,7 @@ inline constexpr std::size_t kClassesPerDoubling = 5;
 /// The smallest class whose slots have at least `size` bytes; a request of 0 is one of 1.
 /// pre: size <= kLargestSlot
 [[nodiscard]] constexpr SizeClass size_class_for(std::size_t size) {
-  if (size <= detail::kTableLimit) [[likely]]
+  if (size <= kFrequentSize) [[likely]]
     return detail::kClassTable[(size + (kGrain - 1)) / kGrain];
   const std::size_t below = size - 1;
   const unsigned doubling = log2_floor(below) - log2_floor(kLargestFineClass);

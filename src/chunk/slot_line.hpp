@@ -51,6 +51,14 @@ STAVE_FAST std::uint64_t guard_word(const Key& key, const SlotLine* line, std::u
   return multiply_fold(live ^ key.a, held ^ key.b ^ address_of(line)) ^ key.b;
 }
 
+/// Whether the marks of remote frees can be true: done within marked, marked within live. For the owner.
+STAVE_FAST bool marks_fit(const SlotLine* line, std::uint64_t live) {
+  // done first: a freer marks before it is done.
+  const std::uint64_t done = line->done.load(std::memory_order_acquire);
+  const std::uint64_t marked = line->marked.load(std::memory_order_acquire);
+  return ((done & ~marked) | (marked & ~live)) == 0;
+}
+
 STAVE_FAST bool guard_holds(const Key& key, const SlotLine* line, std::uint64_t live, std::uint64_t held) {
 #if defined(STAVE_MUTANT_guard_word_not_checked)
   if (line != nullptr) return true;

@@ -79,6 +79,7 @@ struct Allocator {
   // fork.cpp: what a child finds.
   void fork_child(ThreadHeap* survivor);
   void sweep_torn_heap(ThreadHeap& heap);
+  void pick_afresh(ThreadHeap& heap, SizeClass cls);
   /// Sweeps the owner of a chunk unless it is known to be whole.
   STAVE_SLOW void sweep_if_torn(ThreadHeap& heap);
 
@@ -89,10 +90,8 @@ struct Allocator {
   [[nodiscard]] void* allocate_zeroed(ThreadHeap& heap, std::size_t count, std::size_t size);
   /// pre: alignment is a power of two
   [[nodiscard]] void* allocate_aligned(ThreadHeap& heap, std::size_t alignment, std::size_t size);
-  /// free of a pointer that is not in a chunk.
-  STAVE_SLOW void deallocate_slow(void* pointer, RegistryEntry entry);
-  /// free of a pointer in a chunk, whatever thread owns it.
-  STAVE_SLOW void deallocate_in_chunk(ThreadHeap& heap, void* pointer, RegistryEntry entry);
+  /// free of whatever is not in the word of the latest allocation.
+  STAVE_SLOW void deallocate_slow(ThreadHeap& heap, void* pointer);
   /// The live allocation around any address. false: there is none.
   [[nodiscard]] bool bounds_of(const void* address, void** start, std::size_t* size);
 
@@ -110,6 +109,14 @@ struct Allocator {
   /// Takes a chunk out of its list, whose neighbours are checked.
   void unlink(ThreadHeap& heap, Chunk* chunk);
 
+  /// The slots of a word that were freed and may not be handed out before its next refill.
+  [[nodiscard]] std::uint64_t held_in(const ThreadHeap& heap, const Chunk* chunk, const SlotLine* line) const {
+    const Cursor& cursor = heap.cursors[chunk->size_class];
+    if (cursor.line != line) return line->held;
+    const auto first = static_cast<std::uint32_t>(line - chunk->lines()) * 64;
+    return low_bits(chunk->opened - first) & ~(line->live.load(std::memory_order_relaxed) | cursor.offered());
+  }
+
  private:
   void put_orphan(ThreadHeap& heap);
   void link_orphan(ThreadHeap& heap);  ///< under the lock
@@ -118,7 +125,10 @@ struct Allocator {
   void push(ThreadHeap& heap, Chunk** list, Chunk* chunk, bool front);
   /// Makes a word of the chunk the candidates of its class, if one offers at least `few`. `all`: held ones as well.
   [[nodiscard]] bool take_line(ThreadHeap& heap, Chunk* chunk, std::uint32_t few, bool all = false);
-  void leave_hold(ThreadHeap& heap, Chunk* chunk, SlotLine& line, std::uint64_t leaves);
+  /// free of a pointer in a chunk, whatever thread owns it, open word or not.
+  void deallocate_in_chunk(ThreadHeap& heap, void* pointer, RegistryEntry entry);
+  /// free of a pointer that is not in a chunk.
+  STAVE_SLOW void deallocate_large(void* pointer, RegistryEntry entry);
   /// Frees made slots of a chunk available: it may now be usable, or empty and gone.
   STAVE_FAST void gained(ThreadHeap& heap, Chunk* chunk, std::uint32_t slots) {
     chunk->available += slots;
@@ -136,17 +146,19 @@ struct Allocator {
   STAVE_FAST void write_word(ThreadHeap& heap, SizeClass cls, SlotLine* line, std::uint64_t live, std::uint64_t held) {
     line->live.store(live, std::memory_order_relaxed);
     keep_order();
-    line->held = held;
-    keep_order();
     Cursor& cursor = heap.cursors[cls];
     if (cursor.line == line) {
-      cursor.live = live;
-      cursor.held = held;
-    } else {
-      line->guard = guard_word(constants.keys.bitmap, line, live, held);
+      cursor.live = live;  // what is neither live nor offered is held
+      return;
     }
+    line->held = held;
+    keep_order();
+    line->guard = guard_word(constants.keys.bitmap, line, live, held);
   }
+  /// Fresh random bytes for the picks of a class.
+  void draw_noise(ThreadHeap& heap, SizeClass cls);
   void open_page(Chunk* chunk);
+  void open_page_if_worn(Chunk* chunk);
   void retire_current(ThreadHeap& heap, SizeClass cls);
   [[nodiscard]] ThreadHeap* make_heap();
   void signal_owner(ThreadHeap& owner, Chunk* chunk);

@@ -50,10 +50,11 @@ void Allocator<S>::die_of_slot(const void* pointer, Fault freed_fault) {
     const SlotLine& line = chunk->lines()[slot.index / 64];
     const std::uint64_t bit = std::uint64_t{1} << (slot.index & 63);
     const bool live = (line.live.load(std::memory_order_relaxed) & bit) != 0;
+    const std::uint64_t held = held_in(*static_cast<const ThreadHeap*>(chunk->owner), chunk, &line);
     record.state = (line.marked.load(std::memory_order_relaxed) & bit) != 0 ? "marked"
                    : live                                                   ? "live"
-                   : (line.held & bit) != 0                                 ? "held"
                    : slot.index >= chunk->opened                            ? "never-used"
+                   : (held & bit) != 0                                      ? "held"
                                                                             : "free";
     if (slot.exact && slot.index >= chunk->opened && !live) {
       record.fault = Fault::never_allocated;
@@ -75,7 +76,7 @@ template <class S>
 void Allocator<S>::die_at_hand_out(const Cursor& cursor) {
   const bool holds = cursor.holds(cursor.line->live.load(std::memory_order_relaxed), cursor.line->held);
   die_in_chunk(Fault::corrupt_bitmap,
-               holds ? "a slot that was about to be handed out is in use" : "a bitmap is not as its owner left it",
+               holds ? "a slot that is not live has a mark of a remote free" : "a bitmap is not as its owner left it",
                nullptr, cursor.line);
 }
 

@@ -10,17 +10,17 @@
 // from a new one.
 #include <bit>
 
-#include "heap/allocator.hpp"
+#include "heap/fast_path.hpp"
 #include "heap/instantiate.hpp"
 
 namespace stave {
 
 /// Finishes what was half done in one word. \return how many slots are live in it now.
 ///
-/// Half-done states, in the order in which the owner writes (keep_order): hand-out, always in an open word: live set,
-/// the copy behind. Local free: live clear, then held set, guard or copies behind. Leaving the hold: the bits that the
-/// heap's `leaving` names are clear in held, guard behind. Collecting the bits of `done`: live clear, held set, guard
-/// behind; then done clear, marked set. A freer: marked without done; done without a signal.
+/// Half-done states, in the order in which the owner writes (keep_order). In an open word the copy of live lags behind:
+/// by one bit (hand-out, local free), or by the bits of `done` that were being collected; held is 0, or the guard word
+/// holds (just opened, or about to be closed). In a closed word: live clear, then held set, the guard word behind
+/// (local free; collecting). Then done clear, marked set. A freer: marked without done; done without a signal.
 template <class S>
 std::uint32_t Allocator<S>::repair_word(const ThreadHeap& heap, SizeClass cls, Chunk* chunk, SlotLine* line) {
   const Key& key = constants.keys.bitmap;
@@ -32,19 +32,14 @@ std::uint32_t Allocator<S>::repair_word(const ThreadHeap& heap, SizeClass cls, C
   const Cursor& cursor = heap.cursors[cls];
   bool known = false;
   if (cursor.line == line) {
-    // An open word: the copies lag behind by one bit, or by those that were being collected.
     const std::uint64_t set = live & ~cursor.live;
-    const std::uint64_t cleared = cursor.live & ~live;
-    const std::uint64_t kept = held & ~cursor.held;
-    const std::uint64_t freed = cleared | kept;
-    const bool possible = (cursor.held & ~held) == 0 && (live & held) == 0;
+    const std::uint64_t freed = cursor.live & ~live;
     const bool handing_out = freed == 0 && count_bits(set) <= 1;
     const bool taking_back = set == 0 && (count_bits(freed) <= 1 || (freed & ~collecting) == 0);
-    known = possible && (handing_out || taking_back);
+    known = (handing_out || taking_back) && (held == 0 || guard_holds(key, line, live, held));
   } else {
     known = guard_holds(key, line, live, held) || guard_holds(key, line, live | collecting, held) ||
             guard_holds(key, line, live | collecting, held & ~collecting) ||
-            guard_holds(key, line, live, held | heap.leaving) ||
             guard_holds(key, line, live & ~marked, (held | marked) & ~(live & ~marked));
     for (std::uint64_t bit = 1; bit != 0 && !known; bit <<= 1) {
       if ((live & bit) != 0) continue;  // only what is not live can be half freed
@@ -117,11 +112,18 @@ void Allocator<S>::fork_child(ThreadHeap* survivor) {
   const bool repair = remote_seen.exchange(false, std::memory_order_relaxed);
   for (ThreadHeap* heap = survivor; heap != nullptr; heap = heap->nested.load(std::memory_order_relaxed)) {
     heap->generation.store(now, std::memory_order_relaxed);
-    heap->random.start(random.take_seed(), heap->index, constants.options.slot_randomize != 0);
+    heap->random.start(random.take_seed(), heap->index);
     // fork in a signal handler amid malloc: the interrupted call goes on in the child, on words it has already read.
     // What lost freers left behind then stays live.
-    if (!repair || heap->is_busy()) continue;
+    if (heap->is_busy()) continue;
     heap->enter();
+    for (SizeClass cls = 0; cls != kClassCount; ++cls) {
+      if (heap->cursors[cls].line != nullptr) pick_afresh(*heap, cls);
+    }
+    if (!repair) {
+      heap->leave();
+      continue;
+    }
     heap->inbox.store(nullptr, std::memory_order_relaxed);
     arena.for_each_chunk([&](Chunk* chunk) {
       if (chunk->owner != heap || chunk->visited.exchange(0, std::memory_order_relaxed) == 0) return;
@@ -145,6 +147,15 @@ void Allocator<S>::fork_child(ThreadHeap* survivor) {
     });
     heap->leave();
   }
+}
+
+/// The parent goes on with the order that it has drawn: the child draws another.
+template <class S>
+void Allocator<S>::pick_afresh(ThreadHeap& heap, SizeClass cls) {
+  Cursor& cursor = heap.cursors[cls];
+  draw_noise(heap, cls);
+  cursor.candidates = cursor.offered();
+  pick_next(heap, cursor, cursor.place);
 }
 
 #define STAVE_FORK(S)                                       \

@@ -12,8 +12,9 @@ ThreadHeap* Allocator<S>::make_heap() {
       static_cast<ThreadHeap*>(arena.metadata(align_up(sizeof(ThreadHeap), constants.page)));  // zeroed: an empty heap
   if (heap == nullptr) return nullptr;
   heap->index = heap_count++;
-  heap->random.start(random.take_seed(), heap->index, constants.options.slot_randomize != 0);
+  heap->random.start(random.take_seed(), heap->index);
   heap->generation.store(generation.load(std::memory_order_relaxed), std::memory_order_relaxed);
+  heap->recent = heap->cursors;
   heap->next = heaps;
   heaps = heap;
   return heap;

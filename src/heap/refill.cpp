@@ -3,30 +3,13 @@
 // Behind the fast path: where candidates come from when a cursor has none.
 #include <algorithm>
 #include <bit>
+#include <cstring>
 
 #include "heap/fast_path.hpp"
 #include "heap/instantiate.hpp"
 #include "heap/process.hpp"
 
 namespace stave {
-
-/// The slots that stay behind are chosen at random among the held ones: a slot leaves the hold after a number of
-/// refills that nobody can predict, and never before its word's candidates were used up.
-template <class S>
-void Allocator<S>::leave_hold(ThreadHeap& heap, Chunk* chunk, SlotLine& line, std::uint64_t leaves) {
-  const std::uint64_t live = line.live.load(std::memory_order_relaxed);
-  const std::uint64_t held = line.held;
-  const std::uint64_t marked = line.marked.load(std::memory_order_acquire);
-  if (!guard_holds(constants.keys.bitmap, &line, live, held) || (marked & ~live) != 0) {
-    die_in_chunk(Fault::corrupt_bitmap, "the words of a bitmap do not fit together", chunk, &line);
-  }
-  if (leaves == 0) return;
-  heap.leaving = leaves;
-  keep_order();
-  line.held = held & ~leaves;
-  keep_order();
-  line.guard = guard_word(constants.keys.bitmap, &line, live, held & ~leaves);
-}
 
 template <class S>
 bool Allocator<S>::take_line(ThreadHeap& heap, Chunk* chunk, std::uint32_t few, bool all) {
@@ -48,14 +31,21 @@ bool Allocator<S>::take_line(ThreadHeap& heap, Chunk* chunk, std::uint32_t few, 
   }
   if (best < few) return false;
   SlotLine& line = chunk->lines()[best_line];
+  const std::uint64_t live = line.live.load(std::memory_order_relaxed);
+  const std::uint64_t opened = low_bits(chunk->opened - best_line * 64);
+  if (!guard_holds(constants.keys.bitmap, &line, live, line.held) || !marks_fit(&line, live)) {
+    die_in_chunk(Fault::corrupt_bitmap, "the words of a bitmap do not fit together", chunk, &line);
+  }
+  // The slots that stay behind are chosen at random among the held ones: a slot leaves the hold after a number of
+  // refills that nobody can predict, and never before its word's candidates were used up.
   std::uint64_t stays = all ? 0 : line.held;
-  while (count_bits(stays) > most_held) stays &= heap.random.take64();
-  leave_hold(heap, chunk, line, line.held & ~stays);
-  const std::uint64_t candidates =
-      ~line.live.load(std::memory_order_relaxed) & ~stays & low_bits(chunk->opened - best_line * 64);
-  const auto found = count_bits(candidates);
-  const std::uint32_t free =
-      count_bits(~line.live.load(std::memory_order_relaxed) & low_bits(chunk->opened - best_line * 64));
+  while (count_bits(stays) > most_held) {
+    // An eighth of them, with bits that are rotations of one random word.
+    const std::uint64_t word = heap.random.take64();
+    stays &= word & std::rotr(word, 13) & std::rotr(word, 37);
+  }
+  const std::uint32_t free = count_bits(opened & ~live);
+  const std::uint32_t found = count_bits(opened & ~(live | stays));
   if (free > chunk->available || found == 0) {
     die_in_chunk(Fault::corrupt_header, "the counts of a chunk are not possible", chunk, &line);
   }
@@ -64,18 +54,32 @@ bool Allocator<S>::take_line(ThreadHeap& heap, Chunk* chunk, std::uint32_t few, 
   chunk->cursor = static_cast<std::uint16_t>(best_line);
   const ClassShape& shape = constants.shapes[cls];
   Cursor& cursor = heap.cursors[cls];
-  cursor = {.candidates = candidates,
-            .line = nullptr,
+  cursor = {.line = nullptr,
             .slots = chunk->start() + shape.slots_offset + best_line * 64UL * shape.slot_size,
-            .reciprocal = shape.reciprocal,
-            .live = line.live.load(std::memory_order_relaxed),
-            .held = line.held,
+            .next = nullptr,
+            .candidates = opened & ~(live | stays),
+            .live = live,
             .seal = chunk->seal,
+            .reciprocal = shape.reciprocal,
             .slot_size = shape.slot_size,
-            .header_offset = static_cast<std::uint32_t>(address_of(&line) - address_of(chunk))};
-  keep_order();  // a fork's child that finds the word open finds its copies as well
+            .header_offset = static_cast<std::uint16_t>(address_of(&line) - address_of(chunk)),
+            .place = 0};
+  draw_noise(heap, cls);
+  // A fork's child that finds the word open finds its copy as well, and either no held bits or a guard word that holds.
+  keep_order();
   cursor.line = &line;
+  keep_order();
+  line.held = 0;
   return true;
+}
+
+template <class S>
+void Allocator<S>::draw_noise(ThreadHeap& heap, SizeClass cls) {
+  if (constants.options.slot_randomize == 0) return;  // it is 0 always, and slots are handed out in their order
+  for (std::size_t at = 0; at != sizeof heap.noise[cls]; at += sizeof(std::uint64_t)) {
+    const std::uint64_t word = heap.random.take64();
+    std::memcpy(heap.noise[cls] + at, &word, sizeof word);
+  }
 }
 
 template <class S>
@@ -89,6 +93,17 @@ void Allocator<S>::open_page(Chunk* chunk) {
   chunk->available += limit - chunk->opened;
   chunk->cursor = static_cast<std::uint16_t>(chunk->opened / 64);
   chunk->opened = limit;
+  chunk->short_refills = 0;
+}
+
+/// A class that is refilled again and again from a few slots gets more of them: a page for every few refills, so that a
+/// program that allocates little does not pay with memory.
+template <class S>
+void Allocator<S>::open_page_if_worn(Chunk* chunk) {
+  constexpr std::uint32_t kAmple = 40;
+  constexpr std::uint8_t kPatience = 8;
+  if (chunk->available >= kAmple || chunk->opened == constants.shapes[chunk->size_class].slot_count) return;
+  if (++chunk->short_refills >= kPatience) open_page(chunk);
 }
 
 template <class S>
@@ -118,6 +133,7 @@ bool Allocator<S>::refill(ThreadHeap& heap, SizeClass cls) {
           !header_holds(constants.keys.header, chunk, entry)) {
         die_in_chunk(Fault::corrupt_header, "the seal of a chunk's header does not verify", chunk, chunk);
       }
+      open_page_if_worn(chunk);
       if (take_line(heap, chunk, few)) return true;
       // Only what is opened already is looked at in other chunks, before a page is opened here.
       if (chunks.usable == nullptr || chunks.usable->available < few) {
@@ -188,10 +204,11 @@ void* Allocator<S>::allocate_in_class(ThreadHeap& heap, SizeClass cls, std::size
   }
   own->enter();
   void* slot = nullptr;
-  if (own->cursors[cls].candidates != 0 || refill(*own, cls)) {
-    own->random.fetch_bits();
-    slot = hand_out(*own, own->cursors[cls], requested);
-    if (slot == nullptr) die_at_hand_out(own->cursors[cls]);
+  Cursor& cursor = own->cursors[cls];
+  if (cursor.offered() != 0 || refill(*own, cls)) {
+    if (cursor.next == nullptr) pick_next(*own, cursor, cursor.place);
+    slot = hand_out(*own, cursor, requested);
+    if (slot == nullptr) die_at_hand_out(cursor);
   }
   own->leave();
   if constexpr (S::kProcess) process_heap_done(own);
@@ -224,12 +241,15 @@ void Allocator<S>::close_cursor(ThreadHeap& heap, SizeClass cls) {
   SlotLine* const line = cursor.line;
   if (line == nullptr) return;
   const std::uint64_t live = line->live.load(std::memory_order_relaxed);
-  if (!cursor.holds(live, line->held)) die_at_hand_out(cursor);
+  if (!cursor.holds(live, line->held) || !marks_fit(line, live)) die_at_hand_out(cursor);
   Chunk* const chunk = heap.classes[cls].current;
   const auto first = static_cast<std::uint32_t>(line - chunk->lines()) * 64;
   chunk->available += count_bits(~live & low_bits(chunk->opened - first));
-  heap.served -= count_bits(cursor.candidates);
-  line->guard = guard_word(constants.keys.bitmap, line, live, line->held);
+  heap.served -= count_bits(cursor.offered());
+  const std::uint64_t held = held_in(heap, chunk, line);
+  line->guard = guard_word(constants.keys.bitmap, line, live, held);
+  keep_order();
+  line->held = held;
   keep_order();
   cursor.line = nullptr;
   keep_order();
@@ -277,7 +297,7 @@ bool Allocator<S>::give_back_empty(ThreadHeap& heap) {
   template void* Allocator<S>::allocate_in_class(ThreadHeap&, SizeClass, std::size_t); \
   template void* Allocator<S>::allocate_large(ThreadHeap&, std::size_t, std::size_t);  \
   template void Allocator<S>::close_cursor(ThreadHeap&, SizeClass);                    \
-                                                                                       \
+  template void Allocator<S>::draw_noise(ThreadHeap&, SizeClass);                      \
   template bool Allocator<S>::give_back_empty(ThreadHeap&);
 STAVE_INSTANTIATE(STAVE_REFILL);
 

@@ -102,11 +102,11 @@ TEST(Refill, a_slot_is_one_of_several_whenever_there_are_several) {
     int refills = 0;
     for (int step = 0; step != 30'000; ++step) {
       if (live.size() < 400 && random() % 2 == 0) {
-        const bool refill = !heap.has_heap(0) || heap.heap(0).cursors[cls].candidates == 0;
+        const bool refill = !heap.has_heap(0) || heap.heap(0).cursors[cls].offered() == 0;
         live.push_back(heap.allocate(0, 96));
         if (refill) {
           ++refills;
-          const int choice = std::popcount(heap.heap(0).cursors[cls].candidates) + 1;
+          const int choice = std::popcount(heap.heap(0).cursors[cls].offered()) + 1;
           ASSERT_GE(choice, static_cast<int>(heap.constants().few[cls])) << "step " << step;
         }
       } else if (!live.empty()) {
@@ -161,8 +161,8 @@ TEST(Hold, a_freed_slot_does_not_come_back_before_its_word_was_refilled) {
     const Place place = heap.place_of(pointer);
     ASSERT_TRUE(heap.is_open(place));
     heap.deallocate(0, pointer);
-    EXPECT_NE(place.line->held & place.bit, 0U);
-    const int left = std::popcount(heap.heap(0).cursors[place.cls].candidates);
+    EXPECT_NE(heap.held_in(place) & place.bit, 0U);
+    const int left = std::popcount(heap.heap(0).cursors[place.cls].offered());
     std::vector<void*> others;
     for (int i = 0; i != left; ++i) {
       others.push_back(heap.allocate(0, 64));
@@ -180,10 +180,10 @@ TEST(Hold, of_the_slots_that_are_held_some_stay_when_the_word_is_refilled) {
     ASSERT_GT(most, 0U);
     std::uint64_t stayed = 0;
     for (int step = 0; step != 5000; ++step) {
-      const bool refill = !heap.has_heap(0) || heap.heap(0).cursors[cls].candidates == 0;
+      const bool refill = !heap.has_heap(0) || heap.heap(0).cursors[cls].offered() == 0;
       void* const pointer = heap.allocate(0, 64);
       if (refill) {
-        const auto held = static_cast<unsigned>(std::popcount(heap.heap(0).cursors[cls].line->held));
+        const auto held = static_cast<unsigned>(std::popcount(heap.held_in(heap.place_of(pointer))));
         ASSERT_LE(held, most);
         stayed += held;
       }
@@ -287,21 +287,17 @@ TEST(HandOut, a_word_that_was_changed_behind_its_owners_back_kills) {
   EXPECT_EQ(death([](TestHeap&, const Place& place) { place.line->live.fetch_xor(place.bit); }), "corrupt-bitmap");
   EXPECT_EQ(death([](TestHeap&, const Place& place) { place.line->held ^= std::uint64_t{1} << 63; }), "corrupt-bitmap");
   EXPECT_EQ(death([](TestHeap& heap, const Place& place) {
-              // A candidate that is marked, or done: one that somebody is freeing is nobody's to give.
-              place.line->marked.fetch_or(heap.heap(0).cursors[place.cls].candidates);
-            }),
-            "corrupt-bitmap");
-  EXPECT_EQ(death([](TestHeap& heap, const Place& place) {
-              place.line->done.fetch_or(heap.heap(0).cursors[place.cls].candidates);
+              // A candidate that is marked: one that somebody is freeing is nobody's to give.
+              place.line->marked.fetch_or(heap.heap(0).cursors[place.cls].offered());
             }),
             "corrupt-bitmap");
 }
 
-TEST(HandOut, a_slot_in_use_is_never_handed_out_even_if_it_is_a_candidate) {
+TEST(HandOut, a_slot_in_use_is_never_handed_out_even_if_the_copies_say_it_is_free) {
   TestHeap heap;
   void* const pointer = heap.allocate(0, 64);
   const Place place = heap.place_of(pointer);
-  heap.heap(0).cursors[place.cls].candidates = place.bit;
+  heap.heap(0).cursors[place.cls].live = 0;
   EXPECT_STREQ(heap.death_of([&] { (void)heap.allocate(0, 64); }), "corrupt-bitmap");
 }
 

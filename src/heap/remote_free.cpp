@@ -99,10 +99,9 @@ void Allocator<S>::collect_word(ThreadHeap& heap, Chunk* chunk, std::uint32_t li
   for (;;) {
     const std::uint64_t done = line->done.load(std::memory_order_acquire);
     if (done == 0) return;
-    const std::uint64_t marked = line->marked.load(std::memory_order_acquire);
     const std::uint64_t live = line->live.load(std::memory_order_relaxed);
     const std::uint64_t held = line->held;
-    if ((done & ~marked) != 0 || (marked & ~live) != 0 || !word_holds(heap, cls, line, live, held)) [[unlikely]] {
+    if (!marks_fit(line, live) || !word_holds(heap, cls, line, live, held)) [[unlikely]] {
       die_in_chunk(Fault::corrupt_bitmap, "the words of a bitmap do not fit together", chunk, line);
     }
     yield("collect-before-clear");

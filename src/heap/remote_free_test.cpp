@@ -28,9 +28,9 @@ constexpr std::size_t kSize = 100;
 
 enum State { kFree, kLive, kHeld, kMarked, kDone, kImpossible };
 
-[[maybe_unused]] State state_of(const Place& place) {
+[[maybe_unused]] State state_of(const TestHeap& heap, const Place& place) {
   const bool live = (place.line->live.load() & place.bit) != 0;
-  const bool held = (place.line->held & place.bit) != 0;
+  const bool held = (heap.held_in(place) & place.bit) != 0;
   const bool marked = (place.line->marked.load() & place.bit) != 0;
   const bool done = (place.line->done.load() & place.bit) != 0;
   if (live && !held && !marked && !done) return kLive;
@@ -66,14 +66,14 @@ TEST(RemoteFree, goes_from_live_by_marked_to_done_and_signals_last) {
     points.emplace_back(point);
     const std::uint64_t pending = place.chunk->pending.load();
     if (point == "remote-free-before-mark") {
-      EXPECT_EQ(state_of(place), kLive);
+      EXPECT_EQ(state_of(heap, place), kLive);
       EXPECT_EQ(place.chunk->visited.load(), 1U) << "a fork from here on must look at the chunk";
       EXPECT_TRUE(heap.allocator().remote_seen.load());
     } else if (point == "remote-free-before-done") {
-      EXPECT_EQ(state_of(place), kMarked);
+      EXPECT_EQ(state_of(heap, place), kMarked);
       EXPECT_EQ(pending, 0U);
     } else if (point == "remote-free-before-signal") {
-      EXPECT_EQ(state_of(place), kDone);
+      EXPECT_EQ(state_of(heap, place), kDone);
       EXPECT_EQ(pending, std::uint64_t{1} << place.line_index);
       EXPECT_FALSE(in_inbox(heap, 0, place.chunk));
     }
@@ -94,11 +94,11 @@ TEST(RemoteFree, collecting_goes_from_done_to_held) {
   heap.on_yield = [&](std::string_view point) {
     points.emplace_back(point);
     if (point == "collect-before-clear") {
-      EXPECT_EQ(state_of(place), kDone);
+      EXPECT_EQ(state_of(heap, place), kDone);
       EXPECT_EQ(place.chunk->pending.load(), 0U);
       EXPECT_EQ(heap.heap(0).inbox.load(), nullptr);
     } else if (point == "collect-before-unmark") {
-      EXPECT_NE(place.line->held & place.bit, 0U);
+      EXPECT_NE(heap.held_in(place) & place.bit, 0U);
       EXPECT_EQ(place.line->live.load() & place.bit, 0U);
       EXPECT_EQ(place.line->done.load() & place.bit, 0U);
       EXPECT_NE(place.line->marked.load() & place.bit, 0U) << "done goes before marked";
@@ -107,7 +107,7 @@ TEST(RemoteFree, collecting_goes_from_done_to_held) {
   drain(heap, 0);
   EXPECT_EQ(points,
             (std::vector<std::string>{"drain-before-pending", "collect-before-clear", "collect-before-unmark"}));
-  EXPECT_EQ(state_of(place), kHeld);
+  EXPECT_EQ(state_of(heap, place), kHeld);
   EXPECT_STREQ(heap.verify(), "");
 }
 
@@ -148,7 +148,7 @@ TEST(RemoteFree, the_owner_may_do_anything_at_every_point_of_a_free) {
     EXPECT_EQ(handed.count(pointer), 0U) << "handed out amid its free, at " << point;
     // And afterwards it comes back.
     drain(heap, 0);
-    EXPECT_EQ(state_of(heap.place_of(pointer)), kHeld) << "lost at " << point;
+    EXPECT_EQ(state_of(heap, heap.place_of(pointer)), kHeld) << "lost at " << point;
     for (void* const other : handed) heap.deallocate(0, other);
     (void)heap.trim(0);
     EXPECT_EQ(heap.stats().chunks, 0U) << point;
@@ -175,8 +175,8 @@ TEST(RemoteFree, another_freer_may_come_between_at_every_point) {
       heap.deallocate(1, first);
       EXPECT_STREQ(heap.verify(), "");
       drain(heap, 0);
-      EXPECT_EQ(state_of(heap.place_of(first)), kHeld) << point;
-      EXPECT_EQ(state_of(heap.place_of(second)), kHeld) << point;
+      EXPECT_EQ(state_of(heap, heap.place_of(first)), kHeld) << point;
+      EXPECT_EQ(state_of(heap, heap.place_of(second)), kHeld) << point;
       EXPECT_EQ(heap.stats().live_allocations, 298U);
       EXPECT_STREQ(heap.verify(), "");
     }
@@ -200,7 +200,7 @@ TEST(RemoteFree, a_freer_may_come_at_every_point_of_a_collection) {
     EXPECT_STREQ(heap.verify(), "");
     drain(heap, 0);
     drain(heap, 0);
-    for (void* const pointer : pointers) EXPECT_EQ(state_of(heap.place_of(pointer)), kHeld) << point;
+    for (void* const pointer : pointers) EXPECT_EQ(state_of(heap, heap.place_of(pointer)), kHeld) << point;
     EXPECT_EQ(heap.stats().live_allocations, 0U);
     EXPECT_EQ(place.chunk->pending.load(), 0U);
     EXPECT_EQ(heap.heap(0).inbox.load(), nullptr);

@@ -17,7 +17,21 @@ bool fits_well(std::size_t size, std::size_t usable) { return size <= usable && 
 }  // namespace
 
 template <class S>
-void Allocator<S>::deallocate_slow(void* pointer, RegistryEntry entry) {
+void Allocator<S>::deallocate_slow(ThreadHeap& heap, void* pointer) {
+  const RegistryEntry entry = arena.registry.find(address_of(pointer));
+  if (!entry.is_chunk()) [[unlikely]]
+    return deallocate_large(pointer, entry);
+  if (!heap.is_busy()) {
+    heap.enter();
+    const bool taken = take_back(heap, heap.cursors[entry.size_class()], pointer);
+    heap.leave();
+    if (taken) return;
+  }
+  deallocate_in_chunk(heap, pointer, entry);
+}
+
+template <class S>
+void Allocator<S>::deallocate_large(void* pointer, RegistryEntry entry) {
   if (pointer == nullptr) return;
   if (entry.kind() == UnitKind::large) {
     const ArenaLocked<S> locked(arena, constants);
@@ -161,7 +175,6 @@ void* Allocator<S>::allocate_aligned(ThreadHeap& heap, std::size_t alignment, st
     if (rounded >= size && rounded <= kLargestSlot) {
       for (SizeClass cls = size_class_for(rounded); cls != kClassCount; ++cls) {
         if (kSlotSizes[cls] % alignment != 0) continue;
-        if (void* const slot = allocate_in_class_fast(heap, cls, size)) return slot;
         return allocate_in_class(heap, cls, size);
       }
     }
@@ -170,8 +183,7 @@ void* Allocator<S>::allocate_aligned(ThreadHeap& heap, std::size_t alignment, st
 }
 
 #define STAVE_SIZES(S)                                                                 \
-  template void Allocator<S>::deallocate_in_chunk(ThreadHeap&, void*, RegistryEntry);  \
-  template void Allocator<S>::deallocate_slow(void*, RegistryEntry);                   \
+  template void Allocator<S>::deallocate_slow(ThreadHeap&, void*);                     \
   template std::size_t Allocator<S>::usable_size(const void*, Fault);                  \
   template bool Allocator<S>::bounds_of(const void*, void**, std::size_t*);            \
   template void* Allocator<S>::reallocate(ThreadHeap&, void*, std::size_t);            \

@@ -201,7 +201,7 @@ TEST(Free, of_what_is_no_allocation_dies_by_name) {
       EXPECT_EQ(death(size,
                       [&](TestHeap& heap, char* p) {
                         const test::Place place = heap.place_of(p);
-                        const std::uint64_t free = heap.heap(0).cursors[place.cls].candidates;
+                        const std::uint64_t free = heap.heap(0).cursors[place.cls].offered();
                         heap.deallocate(thread,
                                         heap.slot_of(place, place.line_index * 64 +
                                                                 static_cast<std::uint32_t>(std::countr_zero(free))));

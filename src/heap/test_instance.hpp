@@ -137,6 +137,9 @@ class TestHeap {
     return result.ok() ? "" : result.invariant;
   }
   [[nodiscard]] Stats stats() const { return allocator_->stats(); }
+  [[nodiscard]] std::uint64_t held_in(const Place& place) const {
+    return allocator_->held_in(*static_cast<ThreadHeap*>(place.chunk->owner), place.chunk, place.line);
+  }
   [[nodiscard]] RegistryEntry entry(const void* pointer) const {
     return allocator_->arena.registry.find(address_of(pointer));
   }
@@ -165,7 +168,6 @@ class TestHeap {
     if (is_open(place)) {
       Cursor& cursor = static_cast<ThreadHeap*>(place.chunk->owner)->cursors[place.cls];
       cursor.live = live;
-      cursor.held = place.line->held;
     } else {
       place.line->guard = guard_word(allocator_->constants.keys.bitmap, place.line, live, place.line->held);
     }

@@ -12,30 +12,34 @@
 
 namespace stave {
 
-/// The word from which a class is served now. It is *open*: instead of its guard word, which would have to be verified
-/// and computed anew at each call, copies of live and held stand here. They must equal the word's own at each call;
-/// what closes the cursor writes the guard word again. A closed cursor is all zero, but for what is left of `slots`.
+/// The word from which a class is served now. It is *open*: it has no valid guard word, which would have to be verified
+/// and computed anew at each call. Instead a copy of its live bits stands here, which must equal the word's own at each
+/// call, and its held bits are 0: a slot of it is held if it is neither live nor offered. What closes the cursor writes
+/// the held bits and the guard word. A closed cursor is all zero.
 struct alignas(64) Cursor {
-  std::uint64_t candidates;  ///< bits of slots that may be handed out; 0: refill first
   SlotLine* line;            ///< the open word, or nullptr
   char* slots;               ///< the slot of bit 0
-  std::uint64_t reciprocal;  ///< of the slot size; 0 if closed, so that no address lies in the word
+  char* next;                ///< the slot that the next call gets, picked ahead; nullptr: go the long way
+  std::uint64_t candidates;  ///< the slots to pick from after that one
   std::uint64_t live;        ///< must equal line->live
-  std::uint64_t held;        ///< must equal line->held
   std::uint64_t seal;        ///< must equal the seal of the word's chunk, which was verified when the cursor opened
+  std::uint64_t reciprocal;  ///< of the slot size; 0 if closed, so that no address lies in the word
   std::uint32_t slot_size;
-  std::uint32_t header_offset;  ///< bytes from the header of the chunk to the word
+  std::uint16_t header_offset;  ///< bytes from the header of the chunk to the word
+  std::uint8_t place;           ///< the bit of `next`
 
   /// Whether the open word is as this heap left it.
   [[nodiscard]] STAVE_FAST bool holds(std::uint64_t live_now, std::uint64_t held_now) const {
 #if defined(STAVE_MUTANT_open_word_not_checked)
     if (live_now != held_now) return true;
 #endif
-    return live_now == live && held_now == held;
+    return ((live_now ^ live) | held_now) == 0;
   }
   [[nodiscard]] STAVE_FAST Chunk* chunk() const {
     return reinterpret_cast<Chunk*>(reinterpret_cast<char*>(line) - header_offset);
   }
+  /// The slots that may be handed out until the next refill.
+  [[nodiscard]] std::uint64_t offered() const { return next == nullptr ? candidates : with_bit(candidates, place); }
 };
 static_assert(sizeof(Cursor) == 64);
 
@@ -55,17 +59,16 @@ struct ClassChunks {
 /// Others write `inbox` alone, and after fork the surviving thread repairs the heaps of the lost ones (fork.cpp).
 ///
 /// Invariants (verify() runs them):
-///   H1  cursors[c].candidates names only slots of classes[c].current that are neither live nor held, marked or done
+///   H1  cursors[c] is closed, or its word is one of classes[c].current and offers only opened slots that are not live
 ///   H2  every chunk of the heap is in exactly one place, and the counts of `classes` are true
 struct alignas(64) ThreadHeap {
-  std::atomic<std::uint8_t> busy{};  ///< the owner is inside; a nested call must go another way
-  std::uint32_t index{};             ///< among the heaps of its allocator
-  std::uint64_t served{};            ///< slots that became candidates since the start: handed out, or still candidates
-  /// Held bits that refill is about to clear in a word: written before they are, so that a fork's child can tell such a
-  /// half-done word from a damaged one.
-  std::uint64_t leaving{};
+  Cursor cursors[kClassCount]{};          ///< first: their addresses are formed in one step
+  std::uint8_t noise[kClassCount][64]{};  ///< random bytes, one for each slot of the open words
+  std::atomic<std::uint8_t> busy{};       ///< the owner is inside; a nested call must go another way
+  Cursor* recent{};                       ///< of the latest allocation: what free looks at first
+  std::uint32_t index{};                  ///< among the heaps of its allocator
+  std::uint64_t served{};  ///< slots that became candidates since the start: handed out, or still candidates
   Random random{};
-  Cursor cursors[kClassCount]{};
   ClassChunks classes[kClassCount]{};
 
   /// Chunks with remote frees to collect: a stack that others push to and the owner takes whole, so there is no ABA.
@@ -79,6 +82,12 @@ struct alignas(64) ThreadHeap {
   ThreadHeap* next{};  ///< all heaps of the allocator
   ThreadHeap* next_orphan{};
   std::atomic<ThreadHeap*> nested{};  ///< serves the same thread while this one is busy
+
+  /// The noise of a cursor's word.
+  [[nodiscard]] STAVE_FAST std::uint8_t* noise_of(Cursor& cursor) {
+    static_assert(sizeof cursors == sizeof noise);  // so that both lie as far from their array's beginning
+    return reinterpret_cast<std::uint8_t*>(&cursor) + (address_of(noise) - address_of(cursors));
+  }
 
   /// The owner goes in and out. The compiler must not move accesses across, or a signal handler of the same thread
   /// would see a heap half changed and not busy; the processor orders a thread's accesses for its own handlers.

@@ -61,15 +61,18 @@ VerifyResult Allocator<S>::verify() const {
       const std::uint64_t live = line.live.load(std::memory_order_relaxed);
       const std::uint64_t marked = line.marked.load(std::memory_order_relaxed);
       const std::uint64_t done = line.done.load(std::memory_order_relaxed);
-      const std::uint64_t cached = cursor.line == &line ? cursor.candidates : 0;
       findings.expect(word_holds(*heap, cls, &line, live, line.held), "L1 the guard word of a bitmap verifies", &line);
-      findings.expect((live & line.held) == 0, "L2 no slot is live and held", &line);
+      const std::uint64_t held = held_in(*heap, chunk, &line);
+      const std::uint64_t offered = cursor.line == &line ? cursor.offered() : 0;
+      findings.expect((live & held) == 0, "L2 no slot is live and held", &line);
       findings.expect((done & ~marked) == 0 && (marked & ~live) == 0, "L3 done is within marked, marked within live",
                       &line);
       const std::uint64_t opened = i * 64 >= chunk->opened ? 0 : low_bits(chunk->opened - i * 64);
-      findings.expect(((live | line.held | cached) & ~opened) == 0, "L4 no bit lies beyond the opened slots", &line);
+      findings.expect(((live | held) & ~opened) == 0, "L4 no bit lies beyond the opened slots", &line);
       findings.expect((pending >> i & 1) == 0 || done != 0, "C4 a pending word has done bits", &line);
-      findings.expect(((live | line.held | marked | done) & cached) == 0, "H1 candidates are free", &line);
+      findings.expect((offered & (~opened | live)) == 0, "H1 what is offered is opened and not live", &line);
+      findings.expect(cursor.line != &line || heap->classes[cls].current == chunk,
+                      "H1 an open word lies in the current chunk", &line);
       // The free slots of an open word are counted when it is closed.
       used += count_bits(cursor.line == &line ? opened : live);
     }
@@ -131,14 +134,14 @@ Stats Allocator<S>::stats() const {
       const SlotLine& line = chunk->lines()[i];
       const std::uint64_t marked = line.marked.load(std::memory_order_relaxed);
       live += count_bits(line.live.load(std::memory_order_relaxed) & ~marked);
-      stats.held_slots += count_bits(line.held | marked);
+      stats.held_slots += count_bits(held_in(*static_cast<const ThreadHeap*>(chunk->owner), chunk, &line) | marked);
     }
     stats.live_allocations += live;
     stats.live_bytes += live * kSlotSizes[cls];
   });
   for (const ThreadHeap* heap = heaps; heap != nullptr; heap = heap->next) {
     stats.calls_served += heap->served;
-    for (const Cursor& cursor : heap->cursors) stats.calls_served -= count_bits(cursor.candidates);
+    for (const Cursor& cursor : heap->cursors) stats.calls_served -= count_bits(cursor.offered());
   }
   stats.live_allocations += large.live_count;
   stats.live_bytes += large.live_bytes;

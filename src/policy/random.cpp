@@ -8,21 +8,15 @@
 namespace stave {
 namespace {
 
-/// One row of the ChaCha state; the four columns are worked on at once.
-using Row [[gnu::vector_size(16)]] = std::uint32_t;
+/// One word of the ChaCha state, of four blocks at once.
+using Lanes [[gnu::vector_size(16)]] = std::uint32_t;
 
 template <int kBits>
-Row rotate(Row row) {
-  return row << kBits | row >> (32 - kBits);
+Lanes rotate(Lanes word) {
+  return word << kBits | word >> (32 - kBits);
 }
 
-/// Row with its columns turned to the left, so that diagonals stand in columns.
-template <int kColumns>
-Row turn(Row row) {
-  return __builtin_shufflevector(row, row, kColumns & 3, (kColumns + 1) & 3, (kColumns + 2) & 3, (kColumns + 3) & 3);
-}
-
-void quarter_rounds(Row& a, Row& b, Row& c, Row& d) {
+STAVE_FAST void quarter_round(Lanes& a, Lanes& b, Lanes& c, Lanes& d) {
   a += b, d = rotate<16>(d ^ a);
   c += d, b = rotate<12>(b ^ c);
   a += b, d = rotate<8>(d ^ a);
@@ -31,56 +25,74 @@ void quarter_rounds(Row& a, Row& b, Row& c, Row& d) {
 
 constexpr std::uint32_t low_half(std::uint64_t word) { return static_cast<std::uint32_t>(word); }
 constexpr std::uint32_t high_half(std::uint64_t word) { return static_cast<std::uint32_t>(word >> 32); }
-constexpr std::uint64_t join(std::uint32_t low, std::uint32_t high) { return low | std::uint64_t{high} << 32; }
+
+/// The beginning of a key stream.
+Seed first_words(const Seed& key, std::uint64_t stream) {
+  std::uint32_t blocks[4][16];
+  chacha8_blocks(key, 0, stream, blocks);
+  Seed seed;
+  std::memcpy(seed.words, blocks, sizeof seed.words);
+  return seed;
+}
+
+Lanes all(std::uint32_t word) { return Lanes{word, word, word, word}; }
 
 }  // namespace
 
-void chacha8_block(const Seed& key, std::uint64_t counter, std::uint64_t stream, std::uint32_t (&out)[16]) {
-  const auto& words = key.words;
-  const Row start[4] = {{0x61707865, 0x3320646e, 0x79622d32, 0x6b206574},
-                        {low_half(words[0]), high_half(words[0]), low_half(words[1]), high_half(words[1])},
-                        {low_half(words[2]), high_half(words[2]), low_half(words[3]), high_half(words[3])},
-                        {low_half(counter), high_half(counter), low_half(stream), high_half(stream)}};
-  Row a = start[0];
-  Row b = start[1];
-  Row c = start[2];
-  Row d = start[3];
-  for (unsigned round = 0; round != 8; round += 2) {
-    quarter_rounds(a, b, c, d);
-    b = turn<1>(b), c = turn<2>(c), d = turn<3>(d);
-    quarter_rounds(a, b, c, d);
-    b = turn<3>(b), c = turn<2>(c), d = turn<1>(d);
+void chacha8_blocks(const Seed& key, std::uint64_t counter, std::uint64_t stream, std::uint32_t (&out)[4][16]) {
+  const std::uint64_t counters[4] = {counter, counter + 1, counter + 2, counter + 3};
+  Lanes start[16] = {all(0x61707865), all(0x3320646e), all(0x79622d32), all(0x6b206574)};
+  for (unsigned i = 0; i != 4; ++i) {
+    start[4 + 2 * i] = all(low_half(key.words[i]));
+    start[5 + 2 * i] = all(high_half(key.words[i]));
+    start[12][i] = low_half(counters[i]);
+    start[13][i] = high_half(counters[i]);
   }
-  const Row result[4] = {a + start[0], b + start[1], c + start[2], d + start[3]};
-  std::memcpy(out, result, sizeof out);
+  start[14] = all(low_half(stream));
+  start[15] = all(high_half(stream));
+  Lanes x[16];
+  std::memcpy(x, start, sizeof x);
+  for (unsigned round = 0; round != 8; round += 2) {
+    quarter_round(x[0], x[4], x[8], x[12]);
+    quarter_round(x[1], x[5], x[9], x[13]);
+    quarter_round(x[2], x[6], x[10], x[14]);
+    quarter_round(x[3], x[7], x[11], x[15]);
+    quarter_round(x[0], x[5], x[10], x[15]);
+    quarter_round(x[1], x[6], x[11], x[12]);
+    quarter_round(x[2], x[7], x[8], x[13]);
+    quarter_round(x[3], x[4], x[9], x[14]);
+  }
+  for (unsigned i = 0; i != 16; i += 4) {
+    // Four words of four blocks become four blocks of four words.
+    const Lanes a = x[i] + start[i];
+    const Lanes b = x[i + 1] + start[i + 1];
+    const Lanes c = x[i + 2] + start[i + 2];
+    const Lanes d = x[i + 3] + start[i + 3];
+    const Lanes ab_low = __builtin_shufflevector(a, b, 0, 4, 1, 5);
+    const Lanes ab_high = __builtin_shufflevector(a, b, 2, 6, 3, 7);
+    const Lanes cd_low = __builtin_shufflevector(c, d, 0, 4, 1, 5);
+    const Lanes cd_high = __builtin_shufflevector(c, d, 2, 6, 3, 7);
+    const Lanes rows[4] = {
+        __builtin_shufflevector(ab_low, cd_low, 0, 1, 4, 5), __builtin_shufflevector(ab_low, cd_low, 2, 3, 6, 7),
+        __builtin_shufflevector(ab_high, cd_high, 0, 1, 4, 5), __builtin_shufflevector(ab_high, cd_high, 2, 3, 6, 7)};
+    for (unsigned block = 0; block != 4; ++block) std::memcpy(&out[block][i], &rows[block], sizeof rows[block]);
+  }
 }
 
-void Random::start(const Seed& key, std::uint64_t stream, bool fresh_picks) {
-  picks_ = fresh_picks ? kSentinel - 1 : 0;
+void Random::start(const Seed& key, std::uint64_t stream) {
+  *this = {};
   key_ = key;
   stream_ = stream;
-  counter_ = 0;
-  bits_ = 0;
-  left_ = 0;
 }
 
 void Random::refill() {
-  std::uint32_t first[16];
-  std::uint32_t second[16];
-  chacha8_block(key_, counter_, stream_, first);
-  chacha8_block(key_, counter_ + 1, stream_, second);
-  counter_ += 2;
-  for (unsigned i = 0; i != 4; ++i) key_.words[i] = join(first[2 * i], first[2 * i + 1]);
-  for (unsigned i = 0; i != 4; ++i) buffer_[i] = join(first[8 + 2 * i], first[9 + 2 * i]);
-  for (unsigned i = 0; i != 8; ++i) buffer_[4 + i] = join(second[2 * i], second[2 * i + 1]);
+  std::uint32_t blocks[4][16];
+  static_assert(sizeof blocks == sizeof key_ + sizeof buffer_);
+  chacha8_blocks(key_, counter_, stream_, blocks);
+  counter_ += 4;
+  std::memcpy(&key_, blocks, sizeof key_);
+  std::memcpy(buffer_, reinterpret_cast<const char*>(blocks) + sizeof key_, sizeof buffer_);
   left_ = kBuffered;
-}
-
-std::uint64_t Random::take64() {
-  if (left_ == 0) refill();
-  const std::uint64_t word = buffer_[--left_];
-  buffer_[left_] = 0;
-  return word;
 }
 
 std::uint64_t Random::below(std::uint64_t limit) {
@@ -92,15 +104,9 @@ Seed Random::take_seed() { return Seed{{take64(), take64(), take64(), take64()}}
 Seed seed_from_entropy(const unsigned char (&entropy)[32]) {
   Seed raw;
   std::memcpy(raw.words, entropy, sizeof raw.words);
-  std::uint32_t block[16];
-  chacha8_block(raw, 0, 0x7374617665, block);
-  return Seed{{join(block[0], block[1]), join(block[2], block[3]), join(block[4], block[5]), join(block[6], block[7])}};
+  return first_words(raw, 0x7374617665);
 }
 
-Seed seed_from_number(std::uint64_t number) {
-  std::uint32_t block[16];
-  chacha8_block(Seed{{number, 0, 0, 0}}, 0, 0x73656564, block);
-  return Seed{{join(block[0], block[1]), join(block[2], block[3]), join(block[4], block[5]), join(block[6], block[7])}};
-}
+Seed seed_from_number(std::uint64_t number) { return first_words(Seed{{number, 0, 0, 0}}, 0x73656564); }
 
 }  // namespace stave

@@ -80,8 +80,8 @@ TEST(ChaCha8, gives_the_published_key_stream) {
         0x12, 0xf4, 0xa4, 0x65, 0xee, 0x63, 0x5a, 0xcc, 0x3a, 0x31, 0x1d, 0xe8, 0x74, 0x04, 0x89, 0xea}},
   };
   for (const Case& c : cases) {
-    std::uint32_t out[16];
-    chacha8_block(c.key, 0, 0, out);
+    std::uint32_t out[4][16];
+    chacha8_blocks(c.key, 0, 0, out);
     EXPECT_EQ(std::memcmp(out, c.begin, sizeof c.begin), 0);
   }
 }
@@ -93,10 +93,12 @@ TEST(ChaCha8, agrees_with_the_slow_one) {
     const Seed key{{next(), next(), next(), next()}};
     const std::uint64_t counter = turn % 3 == 0 ? next() : static_cast<std::uint64_t>(turn);
     const std::uint64_t stream = next();
-    std::uint32_t out[16];
-    chacha8_block(key, counter, stream, out);
-    const auto expected = reference_chacha(words_of(key), counter, stream, 8);
-    ASSERT_TRUE(std::equal(expected.begin(), expected.end(), out)) << turn;
+    std::uint32_t out[4][16];
+    chacha8_blocks(key, counter, stream, out);
+    for (unsigned block = 0; block != 4; ++block) {
+      const auto expected = reference_chacha(words_of(key), counter + block, stream, 8);
+      ASSERT_TRUE(std::equal(expected.begin(), expected.end(), out[block])) << turn;
+    }
   }
 }
 
@@ -108,22 +110,24 @@ std::vector<std::uint64_t> take(Random& random, int count) {
   return words;
 }
 
-TEST(Random, hands_out_three_quarters_of_two_blocks_and_takes_the_rest_as_its_next_key) {
+TEST(Random, hands_out_seven_eighths_of_four_blocks_and_takes_the_rest_as_its_next_key) {
   const Seed key{{11, 22, 33, 44}};
   Random random;
   random.start(key, 5);
   std::array<std::uint32_t, 8> current = words_of(key);
   for (std::uint64_t batch = 0; batch != 50; ++batch) {
-    const auto first = reference_chacha(current, 2 * batch, 5, 8);
-    const auto second = reference_chacha(current, 2 * batch + 1, 5, 8);
-    std::vector<std::uint64_t> handed = take(random, 12);
+    std::vector<std::uint32_t> stream;
+    for (unsigned block = 0; block != 4; ++block) {
+      const auto words = reference_chacha(current, 4 * batch + block, 5, 8);
+      stream.insert(stream.end(), words.begin(), words.end());
+    }
     std::vector<std::uint64_t> expected;
-    for (unsigned i = 8; i != 16; i += 2) expected.push_back(first[i] | std::uint64_t{first[i + 1]} << 32);
-    for (unsigned i = 0; i != 16; i += 2) expected.push_back(second[i] | std::uint64_t{second[i + 1]} << 32);
+    for (unsigned i = 8; i != 64; i += 2) expected.push_back(stream[i] | std::uint64_t{stream[i + 1]} << 32);
+    std::vector<std::uint64_t> handed = take(random, 28);
     std::sort(handed.begin(), handed.end());  // in which order is nobody's business
     std::sort(expected.begin(), expected.end());
     ASSERT_EQ(handed, expected) << "batch " << batch;
-    std::copy_n(first.begin(), 8, current.begin());
+    std::copy_n(stream.begin(), 8, current.begin());
   }
 }
 
@@ -168,85 +172,9 @@ TEST(Random, start_forgets_what_was_buffered) {
   Random random;
   random.start(seed_from_number(1), 0);
   const std::vector<std::uint64_t> fresh = take(random, 8);
-  random.fetch_bits();
-  (void)random.take6();
   (void)random.take64();
   random.start(seed_from_number(1), 0);
-  EXPECT_FALSE(random.has_bits());
   EXPECT_EQ(take(random, 8), fresh);
-}
-
-unsigned pick(Random& random) {
-  random.fetch_bits();
-  return random.take6();
-}
-
-TEST(Random, take6_gives_each_of_64_values_as_often) {
-  Random random;
-  random.start(seed_from_number(42), 0);
-  constexpr int kPicks = 64 * 4000;
-  std::array<int, 64> counts{};
-  for (int i = 0; i != kPicks; ++i) {
-    const unsigned value = pick(random);
-    ASSERT_LT(value, 64U);
-    ++counts[value];
-  }
-  double chi_square = 0;
-  for (const int count : counts) chi_square += (count - 4000.0) * (count - 4000.0) / 4000.0;
-  EXPECT_LT(chi_square, 120.0);  // 63 degrees of freedom: 1 in 10^5
-  EXPECT_GT(chi_square, 25.0);   // and not suspiciously even
-}
-
-TEST(Random, neighbouring_picks_do_not_depend_on_one_another) {
-  Random random;
-  random.start(seed_from_number(43), 0);
-  constexpr int kPairs = 64 * 64 * 50;
-  std::vector<int> counts(64 * 64);
-  unsigned previous = pick(random);
-  for (int i = 0; i != kPairs; ++i) {
-    const unsigned value = pick(random);
-    ++counts[previous * 64 + value];
-    previous = value;
-  }
-  double chi_square = 0;
-  for (const int count : counts) chi_square += (count - 50.0) * (count - 50.0) / 50.0;
-  EXPECT_LT(chi_square, 4095 + 5 * 91.0);
-  EXPECT_GT(chi_square, 4095 - 5 * 91.0);
-}
-
-TEST(Random, ten_picks_are_the_bits_of_one_word) {
-  // A sentinel tells how many are left, whatever the bits are: all of them count, zeroes too.
-  Random random;
-  Random twin;
-  random.start(seed_from_number(3), 0);
-  twin.start(seed_from_number(3), 0);
-  for (int word = 0; word != 2000; ++word) {
-    const std::uint64_t bits = twin.take64();
-    for (unsigned i = 0; i != 10; ++i) {
-      random.fetch_bits();
-      ASSERT_TRUE(random.has_bits());
-      ASSERT_EQ(random.take6(), bits >> (6 * i) & 63) << "word " << word << ", pick " << i;
-    }
-  }
-}
-
-TEST(Random, picks_are_there_only_when_fetched) {
-  Random random;
-  random.start(seed_from_number(3), 0);
-  EXPECT_FALSE(random.has_bits());
-  random.fetch_bits();
-  EXPECT_TRUE(random.has_bits());
-  int picks = 0;
-  for (; random.has_bits() && picks != 1000; ++picks) (void)random.take6();
-  EXPECT_GE(picks, 10);
-  EXPECT_LT(picks, 1000) << "the cipher is worked in fetch_bits alone";
-}
-
-TEST(Random, without_fresh_picks_every_pick_is_zero_and_words_are_not) {
-  Random random;
-  random.start(seed_from_number(7), 0, false);
-  for (int i = 0; i != 100; ++i) EXPECT_EQ(pick(random), 0U);
-  EXPECT_NE(random.take64(), 0U);
 }
 
 TEST(Random, below_stays_below_and_reaches_all) {
