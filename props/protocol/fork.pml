@@ -49,9 +49,7 @@ inline commit(location, value)
   :: location == LOC_H(0) -> mem_h[0] = value
   :: location == LOC_G(0) -> mem_g[0] = value
   :: location == LOC_CL(0) -> mem_cl[0] = value
-  :: location == LOC_CH(0) -> mem_ch[0] = value
   :: location == LOC_CURSOR(0) -> mem_cursor[0] = value
-  :: location == LOC_LEAVING(0) -> mem_leaving[0] = value
   :: location == LOC_VISITED(0) -> visited[0] = value
   :: location == LOC_LINK(0) -> link_[0] = value
   :: location >= LOC_MAIL(0) && location < LOC_MAIL(NMAIL) -> mail[location - LOC_MAIL(0)] = value
@@ -88,8 +86,8 @@ inline fork_now()
     kept = mem_l[0] & ~R[0];
     live[0] = kept;
 #ifndef OWN
-    L[0] = 0; H[0] = 0; G[0] = 0; CL[0] = 0; CH[0] = 0;         /* the owner's view went with it */
-    cursor[0] = 0; leaving[0] = 0; A[0] = 0;
+    L[0] = 0; H[0] = 0; G[0] = 0; CL[0] = 0;    /* the owner's view went with it */
+    cursor[0] = 0; A[0] = 0;
 #endif
     if :: inbox[0] == 0 -> link_[0] = 0 :: else fi
   }
@@ -165,8 +163,7 @@ proctype forker()
 
 #define ONE_OR_NONE(set) ((set) == 0 || (set) == BIT(0) || (set) == BIT(1))
 #define CUT_L (mem_cl[0] & ~l)          /* an open word: bits that its copy of L still has */
-#define CUT_H (old & ~mem_ch[0])        /* ... and bits that its copy of H has not yet */
-#define NEW_L (l & ~mem_cl[0])
+#define NEW_L (l & ~mem_cl[0])          /* ... or has not yet */
 
 inline repair_word(c)                   /* impl: repair_word */
 {
@@ -182,26 +179,31 @@ inline repair_word(c)                   /* impl: repair_word */
        :: !(l & BIT(0)) && mem_g[c] == GUARD(l | BIT(0), old & ~BIT(0)) -> words = 1
        :: !(l & BIT(1)) && mem_g[c] == GUARD(l | BIT(1), old & ~BIT(1)) -> words = 1
 #endif
-#ifndef NO_REPAIR_TORN_LEAVE
-       :: mem_g[c] == GUARD(l, old | mem_leaving[0]) -> words = 1
-#endif
 #ifndef NO_REPAIR_TORN_COLLECT
        :: mem_g[c] == GUARD(l | k, old & ~k) -> words = 1
 #endif
        :: mem_g[c] == GUARD(l & ~r, (old | r) & ~(l & ~r)) -> words = 1
        :: else
        fi
-    :: else ->                          /* open: the copies lag behind by one bit, or by what was being collected */
+    :: else ->                          /* open: the copy lags behind by one bit, or by what was being collected */
        if
-       :: mem_cl[0] == l && mem_ch[0] == old -> words = 1
+       :: mem_cl[0] == l -> words = 1
 #ifndef NO_REPAIR_OPEN_HANDOUT
-       :: CUT_L == 0 && CUT_H == 0 && ONE_OR_NONE(NEW_L) && !(mem_ch[0] & ~old) -> words = 1
+       :: CUT_L == 0 && ONE_OR_NONE(NEW_L) -> words = 1
 #endif
 #ifndef NO_REPAIR_OPEN_FREE
-       :: NEW_L == 0 && ONE_OR_NONE(CUT_L | CUT_H) && !(mem_ch[0] & ~old) -> words = 1
+       :: NEW_L == 0 && ONE_OR_NONE(CUT_L) -> words = 1
 #endif
 #ifndef NO_REPAIR_OPEN_COLLECT
-       :: NEW_L == 0 && ((CUT_L | CUT_H) & ~k) == 0 && !(mem_ch[0] & ~old) -> words = 1
+       :: NEW_L == 0 && (CUT_L & ~k) == 0 -> words = 1
+#endif
+       :: else
+       fi;
+       if                               /* just opened, or about to be closed: the guard holds */
+#ifndef NO_REPAIR_OPEN_GUARD
+       :: old && mem_g[c] != GUARD(l, old) -> words = 0
+#else
+       :: old -> words = 0
 #endif
        :: else
        fi
@@ -329,8 +331,8 @@ proctype child_owner()
 #endif
   sweep_if_torn(0);
   atomic {
-    L[0] = mem_l[0]; H[0] = mem_h[0]; G[0] = mem_g[0]; CL[0] = mem_cl[0]; CH[0] = mem_ch[0];
-    cursor[0] = mem_cursor[0]; leaving[0] = mem_leaving[0]
+    L[0] = mem_l[0]; H[0] = mem_h[0]; G[0] = mem_g[0]; CL[0] = mem_cl[0];
+    cursor[0] = mem_cursor[0]
   }
 #endif
   do

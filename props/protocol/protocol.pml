@@ -51,26 +51,25 @@ bit false_death, double_hand_out, silent_double_free, late_death, recycled_acces
 #define LOC_H(w)     (3 * NC + (w))
 #define LOC_G(w)     (4 * NC + (w))
 #define LOC_CL(h)    (5 * NC + (h))
-#define LOC_CH(h)    (5 * NC + NH + (h))
-#define LOC_CURSOR(h) (5 * NC + 2 * NH + (h))
-#define LOC_LEAVING(h) (5 * NC + 3 * NH + (h))
-#define LOC_VISITED(k) (5 * NC + 4 * NH + (k))
-#define LOC_MAIL(k)  (6 * NC + 4 * NH + (k))
+#define LOC_CURSOR(h) (5 * NC + NH + (h))
+#define LOC_VISITED(k) (5 * NC + 2 * NH + (k))
+#define LOC_MAIL(k)  (6 * NC + 2 * NH + (k))
 
 /* WORDS: what the owner alone reads is memory too, because somebody else may have to go on with it (fork, adoption).
  * A closed word has its guard G, here a perfect function of (L, H), the real one is keyed; instead of it the open word
- * has copies of L and H in the cursor. Without WORDS nobody else ever looks, and all this is left out.
- * The program order of the stores (L, H, then guard or copies) is part of the protocol: fork's child relies on it. */
+ * has a copy of L in the cursor, and its H in memory is 0: held is what is neither live nor a candidate. Without WORDS
+ * nobody else ever looks, and all this is left out. H[] is the owner's view, whether it stands in memory or not.
+ * The program order of the stores (L, H, then guard or copy) is part of the protocol: fork's child relies on it. */
 #define GUARD(l, h) ((l) | ((h) << NS))
 #define OPEN(w) (cursor[HEAP(w)] == (w) + 1)
 #ifdef WORDS
-byte G[NC], CL[NH], CH[NH], leaving[NH];                /* the owner's view */
-byte mem_h[NC], mem_g[NC], mem_cl[NH], mem_ch[NH], mem_cursor[NH], mem_leaving[NH];
+byte G[NC], CL[NH];                     /* the owner's view */
+byte mem_h[NC], mem_g[NC], mem_cl[NH], mem_cursor[NH];
 bit visited[NCHUNK];
 #define PLAIN(t, location, view, value) atomic { buf[t].n < SB -> view = value; store(t, location, view) }
 #define VERIFY(w) \
   if \
-  :: OPEN(w) && (CL[HEAP(w)] != L[w] || CH[HEAP(w)] != H[w]) -> DIE \
+  :: OPEN(w) && CL[HEAP(w)] != L[w] -> DIE \
   :: !OPEN(w) && G[w] != GUARD(L[w], H[w]) -> DIE \
   :: else \
   fi
@@ -132,15 +131,9 @@ inline hand_out(t, w, b)                /* impl: hand_out */
   atomic {
     A[HEAP(w)] = A[HEAP(w)] & ~(b);
     VERIFY(w);
-    l = H[w];
-#ifndef NO_HANDOUT_L
-    l = l | L[w];
-#endif
+    l = 0;                              /* that it is neither live nor held follows from VERIFY */
 #ifndef NO_HANDOUT_R
-    l = l | SEEN_R(w);
-#endif
-#ifndef NO_HANDOUT_D
-    l = l | SEEN_D(w);
+    l = SEEN_R(w);
 #endif
     if
     :: l & (b) -> DIE
@@ -165,12 +158,11 @@ inline hand_out(t, w, b)                /* impl: hand_out */
 inline write_word(t, w)                 /* impl: write_word */
 {
 #ifdef WORDS
-  atomic { buf[t].n < SB -> store(t, LOC_H(w), H[w]) }
   if
   :: OPEN(w) ->
-     PLAIN(t, LOC_CL(HEAP(w)), CL[HEAP(w)], L[w]);
-     PLAIN(t, LOC_CH(HEAP(w)), CH[HEAP(w)], H[w])
+     PLAIN(t, LOC_CL(HEAP(w)), CL[HEAP(w)], L[w])
   :: else ->
+     atomic { buf[t].n < SB -> store(t, LOC_H(w), H[w]) }
      PLAIN(t, LOC_G(w), G[w], GUARD(L[w], H[w]))
   fi
 #else
@@ -568,59 +560,47 @@ inline refill(t, w)                     /* impl: refill */
   if :: inbox[HEAP(w)] -> drain_inbox(t, HEAP(w)) :: else fi;
   if
   :: !released[CHUNK(w)] ->             /* draining may have emptied and released it */
-     leave_hold(t, w);
-     atomic {
-#ifdef REFILL_WITHOUT_L
-       l = ALL & ~H[w];
-#else
-       l = ALL & ~L[w] & ~H[w];
-#endif
-     }
+     take_line(t, w);
      if
      :: l ->
         PLAIN(t, LOC_CL(HEAP(w)), CL[HEAP(w)], L[w]);
-        PLAIN(t, LOC_CH(HEAP(w)), CH[HEAP(w)], H[w]);
-        atomic { OPEN_STORE(t, HEAP(w), (w) + 1); A[HEAP(w)] = l }
+        atomic { OPEN_STORE(t, HEAP(w), (w) + 1); A[HEAP(w)] = l; H[w] = r }
+#ifdef WORDS
+        atomic { buf[t].n < SB -> store(t, LOC_H(w), 0) }
+#endif
      :: else
      fi;
+     r = 0;
      l = 0
   :: else
   fi
 }
 
-/* Some of the held slots become available, nobody can predict which. */
-inline leave_hold(t, w)                 /* impl: leave_hold */
+/* Some of the held slots become available, nobody can predict which. Leaves the candidates in l, and in r what stays. */
+inline take_line(t, w)                  /* impl: take_line */
 {
   atomic {
     VERIFY(w);
 #ifndef NO_REFILL_CHECK
     if :: SEEN_R(w) & ~L[w] -> DIE :: else fi;
 #endif
-    l = H[w];
+    r = H[w];
     if
-    :: l & 1 -> if :: l = l & ~1 :: skip fi
+    :: r & 1 -> if :: r = r & ~1 :: skip fi
     :: else
     fi;
 #if NS > 1
     if
-    :: l & 2 -> if :: l = l & ~2 :: skip fi
+    :: r & 2 -> if :: r = r & ~2 :: skip fi
     :: else
-    fi
+    fi;
+#endif
+#ifdef REFILL_WITHOUT_L
+    l = ALL & ~r
+#else
+    l = ALL & ~L[w] & ~r
 #endif
   }
-  if
-  :: l ->                               /* the bits that leave */
-#ifndef NO_LEAVING
-     PLAIN(t, LOC_LEAVING(HEAP(w)), leaving[HEAP(w)], l);
-#endif
-     atomic { H[w] = H[w] & ~l }
-     l = 0;
-#ifdef WORDS
-     atomic { buf[t].n < SB -> store(t, LOC_H(w), H[w]) }
-#endif
-     PLAIN(t, LOC_G(w), G[w], GUARD(L[w], H[w]))
-  :: else
-  fi
 }
 
 inline close_cursor(t, h)               /* impl: close_cursor */
@@ -630,6 +610,9 @@ inline close_cursor(t, h)               /* impl: close_cursor */
   :: k != 0 ->
      atomic { VERIFY(k - 1) }
      PLAIN(t, LOC_G(k - 1), G[k - 1], GUARD(L[k - 1], H[k - 1]));
+#ifdef WORDS
+     atomic { buf[t].n < SB -> store(t, LOC_H(k - 1), H[k - 1]) }
+#endif
      atomic { OPEN_STORE(t, h, 0); A[h] = 0; k = 0 }
   :: else
   fi
