@@ -62,14 +62,9 @@ class Failures {
         fails = true;
       }
     }
-    if (fails) {
-      ++injected_;
-      if (call == kUnmap) ++unmaps_;
-    }
+    if (fails) ++injected_;
     return fails;
   }
-  /// The number of unmaps among them: address space that a heap could not give back may be missing later.
-  [[nodiscard]] std::uint64_t injected_unmaps() const { return unmaps_; }
   /// The number of calls that failed on purpose so far.
   [[nodiscard]] std::uint64_t injected() const { return injected_; }
 
@@ -81,7 +76,6 @@ class Failures {
   unsigned skip_ = 0;
   unsigned count_ = 0;
   std::uint64_t injected_ = 0;
-  std::uint64_t unmaps_ = 0;
 };
 
 /// How a heap is to be set up for a program.

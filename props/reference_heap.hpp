@@ -20,8 +20,6 @@ struct Allocation {
   std::uint8_t owner = 0;  ///< logical thread that last allocated or resized it
   AllocationState state = AllocationState::live;
 
-  /// Address space that it may have taken, when what alignment skipped could not be given back.
-  [[nodiscard]] std::size_t reach() const { return usable + 2 * alignment; }
   /// One past the last byte that no other allocation may have. Allocations of size zero have an address of their own.
   [[nodiscard]] const char* end() const { return address + (usable != 0 ? usable : 1); }
 };

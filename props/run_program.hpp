@@ -84,7 +84,6 @@ class Runner {
     model_.clear();
     failure_ = Failure();
     over_ = false;
-    forked_ = false;
     fills_ = header.seed;
     steps_ = 0;
   }
@@ -190,7 +189,6 @@ class Runner {
 
   [[nodiscard]] bool may_refuse(const Request& wanted) const {
     if (heap_.failures().injected() != wanted.injected || header_.tight_region) return true;
-    if (heap_.failures().injected_unmaps() != 0) return true;
     const std::size_t enough = heap_.region_bytes() / 8;
     return wanted.size > enough || wanted.alignment > enough || model_.live_bytes() + wanted.size > enough;
   }
@@ -278,9 +276,6 @@ class Runner {
     }
   }
 
-  /// What is larger than any quarantine is given back to the kernel at once, and no longer the heap's to poison.
-  static constexpr std::size_t kMayBeUnmapped = std::size_t{64} << 20U;
-
   void check_gone(const void* address) {
 #if STAVE_PROPS_ASAN
     if constexpr (kPoisons<H>) {
@@ -295,7 +290,6 @@ class Runner {
     char* const address = slot.address;
     const Allocation* const allocation = address != nullptr ? model_.find(address) : nullptr;
     const std::size_t usable = allocation != nullptr ? allocation->usable : 0;
-    const std::size_t reach = allocation != nullptr ? allocation->reach() : 0;
     if (allocation != nullptr) check_contents(*allocation);
     if (failure_) return;
     errno = kMark;
@@ -305,7 +299,7 @@ class Runner {
     slot.address = nullptr;
     if (address == nullptr) return;
     model_.remove(address);
-    if (usable != 0 && reach < kMayBeUnmapped) check_gone(address);
+    if (usable != 0) check_gone(address);
     outcome_ = Outcome::freed;
   }
 
@@ -377,8 +371,7 @@ class Runner {
       fail("P6 realloc keeps contents", slot.address + where, "byte %zu, from %zu to %zu", where, old.usable, size);
     }
     paint(slot);
-    if (slot.address != old_address && old.usable != 0 && old.reach() < kMayBeUnmapped)
-      check_gone_unless_inside(old_address, slot);
+    if (slot.address != old_address && old.usable != 0) check_gone_unless_inside(old_address, slot);
   }
 
   /// A moved realloc's old start may lie inside the new block when that one was grown downwards.
@@ -453,7 +446,6 @@ class Runner {
         break;
       case OpCode::fork_child:
         heap_.fork_child(thread);
-        forked_ = true;
         break;
       case OpCode::trim:
         static_cast<void>(heap_.trim(thread));
@@ -572,11 +564,10 @@ class Runner {
     if (violation.invariant != nullptr) fail("P10 verify() holds", violation.where, "%s", violation.invariant);
   }
 
-  /// For heaps that can tell what they keep: a free that was forgotten shows nowhere else. Heaps of threads that a fork
-  /// took away wait for adoption, and need not be found by trim.
+  /// For heaps that can tell what they keep: a free that was forgotten shows nowhere else.
   void check_nothing_is_kept() {
     if constexpr (requires(const H& heap) { heap.parts_in_use(); }) {
-      if (failure_ || forked_) return;
+      if (failure_) return;
       for (unsigned thread = 0; thread < header_.threads; ++thread) heap_.exit_thread(thread);
       static_cast<void>(heap_.trim(0));
       const std::uint64_t parts = heap_.parts_in_use();
@@ -599,7 +590,6 @@ class Runner {
   // Read after a jump out of the heap.
   const char* volatile provoking_ = nullptr;
   bool over_ = false;
-  bool forked_ = false;
   Outcome outcome_ = Outcome::nothing;
   std::uint32_t fills_ = 0;
   unsigned steps_ = 0;

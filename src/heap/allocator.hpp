@@ -62,6 +62,8 @@ struct Allocator {
   void close_cursor(ThreadHeap& heap, SizeClass cls);
   /// Closes the cursors and gives back every empty chunk. true if a chunk went.
   bool give_back_empty(ThreadHeap& heap);
+  /// The same, and then the whole pages of other chunks that have no live slot. true if anything went.
+  bool give_back_all(ThreadHeap& heap);
 
   // remote_free.cpp: frees by threads that are not the owner, and their collection by the owner.
   STAVE_SLOW void remote_free(void* pointer, RegistryEntry entry);
@@ -135,6 +137,7 @@ struct Allocator {
     if (chunk->available >= chunk->notify_at) [[unlikely]]
       chunk_gained(heap, chunk);
   }
+  [[nodiscard]] bool discard_free_pages(Chunk* chunk);
   STAVE_SLOW void chunk_gained(ThreadHeap& heap, Chunk* chunk);
   /// Whether an owner's word is as the owner left it: by its cursor if it is open, by its guard word if not.
   STAVE_FAST bool word_holds(const ThreadHeap& heap, SizeClass cls, const SlotLine* line, std::uint64_t live,

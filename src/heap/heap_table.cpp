@@ -135,10 +135,17 @@ bool Allocator<S>::drain_orphan() {
 
 template <class S>
 bool Allocator<S>::trim(ThreadHeap* heap) {
-  bool any = heap != nullptr && !heap->is_busy() && give_back_empty(*heap);
+  bool any = heap != nullptr && !heap->is_busy() && give_back_all(*heap);
   std::uint32_t left = 0;
   {
     const ArenaLocked<S> locked(arena, constants);
+    // Heaps that a fork left behind and nobody has taken yet are orphans like the others.
+    const std::uint32_t now = generation.load(std::memory_order_relaxed);
+    for (; unswept != nullptr; unswept = unswept->next) {
+      if (unswept->orphan || unswept->generation.load(std::memory_order_relaxed) == now) continue;
+      sweep_torn_heap(*unswept);
+      link_orphan(*unswept);
+    }
     for (ThreadHeap* orphan = orphans; orphan != nullptr; orphan = orphan->next_orphan) orphan->warm = false;
     warm_orphans = 0;
     left = orphan_count;
@@ -155,7 +162,7 @@ bool Allocator<S>::trim(ThreadHeap* heap) {
       unlink_orphan(last);
       sweep_torn_heap(*claimed);
     }
-    any = give_back_empty(*claimed) || any;
+    any = give_back_all(*claimed) || any;
     const ArenaLocked<S> locked(arena, constants);
     link_orphan(*claimed);
   }

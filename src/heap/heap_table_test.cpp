@@ -2,7 +2,10 @@
 //
 // Heaps and their threads.
 #include <gtest/gtest.h>
+#include <sys/mman.h>
 
+#include <algorithm>
+#include <cstring>
 #include <initializer_list>
 #include <set>
 #include <string>
@@ -89,6 +92,49 @@ TEST(HeapTable, what_ended_threads_left_empty_is_given_back_by_trim) {
   EXPECT_TRUE(heap.trim(6));
   EXPECT_EQ(heap.stats().chunks, 0U);
   EXPECT_FALSE(heap.trim(6));
+  EXPECT_STREQ(heap.verify(), "");
+}
+
+TEST(HeapTable, what_a_fork_left_empty_is_given_back_by_trim) {
+  TestHeap heap;
+  void* const mine = heap.allocate(0, 500);
+  for (unsigned thread = 1; thread != 5; ++thread) heap.deallocate(thread, heap.allocate(thread, 500));
+  void* const kept = heap.allocate(4, 500);
+  heap.fork_child(0);
+  EXPECT_TRUE(heap.trim(0));
+  EXPECT_EQ(heap.stats().chunks, 2U) << "those with something live";
+  EXPECT_STREQ(heap.verify(), "");
+  heap.deallocate(0, kept);
+  heap.deallocate(0, mine);
+  EXPECT_TRUE(heap.trim(0));
+  EXPECT_EQ(heap.stats().chunks, 0U);
+  // Each of the lost heaps serves on, and serves one thread.
+  for (unsigned thread = 1; thread != 5; ++thread) EXPECT_NE(heap.allocate(thread, 500), nullptr);
+  EXPECT_EQ(heap.stats().heaps, 5U);
+  EXPECT_STREQ(heap.verify(), "");
+}
+
+TEST(HeapTable, trim_gives_back_whole_free_pages_between_live_slots) {
+  TestHeap heap;
+  std::vector<char*> kept;
+  std::vector<char*> freed;
+  for (int i = 0; i != 20'000; ++i) {
+    auto* const pointer = static_cast<char*>(heap.allocate(0, 1000));
+    std::memset(pointer, 7, 1000);
+    (i % 100 == 0 ? kept : freed).push_back(pointer);
+  }
+  const auto resident = [&heap] {
+    std::vector<unsigned char> pages(heap.region_bytes() / page_size());
+    EXPECT_EQ(mincore(heap.region(), heap.region_bytes(), pages.data()), 0);
+    return std::count_if(pages.begin(), pages.end(), [](unsigned char page) { return (page & 1) != 0; });
+  };
+  for (char* const pointer : freed) heap.deallocate(0, pointer);
+  const auto before = resident();
+  EXPECT_TRUE(heap.trim(0));
+  EXPECT_LT(resident(), before / 4);
+  for (char* const pointer : kept) EXPECT_EQ(std::count(pointer, pointer + 1000, 7), 1000);
+  for (int i = 0; i != 20'000; ++i) std::memset(heap.allocate(0, 1000), 8, 1000);
+  for (char* const pointer : kept) EXPECT_EQ(std::count(pointer, pointer + 1000, 7), 1000);
   EXPECT_STREQ(heap.verify(), "");
 }
 

@@ -72,8 +72,7 @@ char* LargeBlocks<S>::map_units(std::size_t bytes) {
     void* const start = arena_->pages.map(bytes, arena_->random_place(bytes));
     if (start != nullptr) return static_cast<char*>(start);
     // Address space is short: what is kept out of use goes first, the oldest before the others.
-    if (held_first_ == 0) return nullptr;
-    drop_oldest_held();
+    if (held_first_ == 0 || !drop_oldest_held()) return nullptr;
   }
 }
 
@@ -173,21 +172,26 @@ void LargeBlocks<S>::free(LargeRecord* record) {
   arena_->forget_guard_pair(record->guard);
   record->guard = GuardKind::none;
   set_state(*record, LargeRecord::State::held);
-  record->next = 0;
-  (held_first_ == 0 ? held_first_ : at(held_last_).next) = number;
-  held_last_ = number;
-  ++held_count_;
-  held_bytes_ += record->mapping_bytes;
+  hold(number);
   // One mapping without access takes the place of the block: its memory is gone and every stale pointer faults. Where
   // that is refused (no more mappings) at least the memory goes; the address space is kept out of use all the same.
   const bool withdrawn = arena_->pages.withdraw(mapping, record->mapping_bytes);
   if (!withdrawn) (void)arena_->pages.discard(mapping, record->mapping_bytes);
   const std::size_t most = constants_->options.quarantine_large_kb << 10;
-  while (held_first_ != 0 && (held_count_ > kMostHeld || held_bytes_ > most)) drop_oldest_held();
+  while (held_first_ != 0 && (held_count_ > kMostHeld || held_bytes_ > most) && drop_oldest_held()) continue;
 }
 
 template <class S>
-void LargeBlocks<S>::drop_oldest_held() {
+void LargeBlocks<S>::hold(std::uint32_t number) {
+  at(number).next = 0;
+  (held_first_ == 0 ? held_first_ : at(held_last_).next) = number;
+  held_last_ = number;
+  ++held_count_;
+  held_bytes_ += at(number).mapping_bytes;
+}
+
+template <class S>
+bool LargeBlocks<S>::drop_oldest_held() {
   const std::uint32_t number = held_first_;
   LargeRecord& record = at(number);
   if (!verifies(record) || record.state != LargeRecord::State::held) {
@@ -197,17 +201,20 @@ void LargeBlocks<S>::drop_oldest_held() {
   if (held_first_ == 0) held_last_ = 0;
   --held_count_;
   held_bytes_ -= record.mapping_bytes;
+  if (!arena_->pages.unmap(reinterpret_cast<void*>(record.mapping), record.mapping_bytes)) {
+    hold(number);  // to be tried again: address space is not lost
+    return false;
+  }
   arena_->counts.mapped_bytes -= record.mapping_bytes;
   register_units(record, {});
-  // If the kernel will not unmap it, the address space stays ours and unused.
-  (void)arena_->pages.unmap(reinterpret_cast<void*>(record.mapping), record.mapping_bytes);
   forget(number);
+  return true;
 }
 
 template <class S>
 bool LargeBlocks<S>::flush_held() {
-  const bool any = held_first_ != 0;
-  while (held_first_ != 0) drop_oldest_held();
+  bool any = false;
+  for (std::uint32_t tries = held_count_; tries != 0; --tries) any = drop_oldest_held() || any;
   return any;
 }
 

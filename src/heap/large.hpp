@@ -47,7 +47,7 @@ class LargeBlocks {
   void free(LargeRecord* record);
   /// Changes the size in place or by moving the pages. nullptr: could not, nothing happened.
   [[nodiscard]] void* resize(LargeRecord* record, std::size_t size);
-  /// Gives back address space that is kept out of use. true if there was any.
+  /// Gives back address space that is kept out of use. true if any went.
   bool flush_held();
 
   template <class Visit>
@@ -70,7 +70,9 @@ class LargeBlocks {
   void set_state(LargeRecord& record, LargeRecord::State state);
   [[nodiscard]] std::uint32_t take_record();
   void forget(std::uint32_t number);
-  void drop_oldest_held();
+  /// Unmaps the block that is held for the longest time. false: the kernel will not now, and it is the newest again.
+  [[nodiscard]] bool drop_oldest_held();
+  void hold(std::uint32_t number);
   void register_units(const LargeRecord& record, RegistryEntry entry);
   [[nodiscard]] char* map_units(std::size_t bytes);
 

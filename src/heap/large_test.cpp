@@ -127,6 +127,18 @@ TEST_P(Large, space_kept_out_of_use_goes_before_memory_is_out) {
   EXPECT_NE(heap.allocate(0, 6 << 20), nullptr);
 }
 
+TEST_P(Large, space_that_the_kernel_will_not_take_back_is_not_lost) {
+  TestHeap heap(setup(128));  // 8 MiB
+  heap.deallocate(0, heap.allocate(0, 6 << 20));
+  heap.fails = [](SysCall call) { return call == SysCall::unmap; };
+  EXPECT_FALSE(heap.trim(0));
+  EXPECT_EQ(heap.allocate(0, 6 << 20), nullptr) << "the place is held, and cannot go";
+  EXPECT_STREQ(heap.verify(), "");
+  heap.fails = nullptr;
+  EXPECT_NE(heap.allocate(0, 6 << 20), nullptr);
+  EXPECT_STREQ(heap.verify(), "");
+}
+
 TEST_P(Large, trim_gives_back_what_is_kept_out_of_use) {
   TestHeap heap(setup());
   void* const block = heap.allocate(0, kLarge);

@@ -291,6 +291,42 @@ bool Allocator<S>::give_back_empty(ThreadHeap& heap) {
   return any;
 }
 
+/// What was freed into these pages is gone with them: they read as zero when their slots are used again.
+template <class S>
+bool Allocator<S>::discard_free_pages(Chunk* chunk) {
+  const ClassShape& shape = constants.shapes[chunk->size_class];
+  char* const slots = chunk->start() + shape.slots_offset;
+  bool any = false;
+  std::size_t free_from = 0;  // the bytes from here to the slot that is looked at are nobody's
+  for (std::uint32_t slot = 0; slot <= chunk->opened; ++slot) {
+    const bool at_end = slot == chunk->opened;
+    if (!at_end && !has_bit(chunk->lines()[slot / 64].live.load(std::memory_order_relaxed), slot % 64)) continue;
+    const std::size_t first = align_up(free_from, constants.page);
+    const std::size_t last = align_down(std::size_t{slot} * shape.slot_size, constants.page);
+    if (first < last) any = arena.pages.discard(slots + first, last - first) || any;
+    free_from = (std::size_t{slot} + 1) * shape.slot_size;
+  }
+  return any;
+}
+
+template <class S>
+bool Allocator<S>::give_back_all(ThreadHeap& heap) {
+  bool any = give_back_empty(heap);
+  heap.enter();
+  for (ClassChunks& chunks : heap.classes) {
+    for (Chunk* const* const list : {&chunks.usable, &chunks.full}) {
+      for (Chunk* chunk = *list; chunk != nullptr;) {
+        any = discard_free_pages(chunk) || any;
+        Chunk* const next = chunk->next;
+        check_neighbour(heap, chunk, next);
+        chunk = next == *list ? nullptr : next;
+      }
+    }
+  }
+  heap.leave();
+  return any;
+}
+
 #define STAVE_REFILL(S)                                                                \
   template bool Allocator<S>::refill(ThreadHeap&, SizeClass);                          \
   template void* Allocator<S>::allocate_slow(ThreadHeap&, std::size_t);                \
@@ -298,7 +334,8 @@ bool Allocator<S>::give_back_empty(ThreadHeap& heap) {
   template void* Allocator<S>::allocate_large(ThreadHeap&, std::size_t, std::size_t);  \
   template void Allocator<S>::close_cursor(ThreadHeap&, SizeClass);                    \
   template void Allocator<S>::draw_noise(ThreadHeap&, SizeClass);                      \
-  template bool Allocator<S>::give_back_empty(ThreadHeap&);
+  template bool Allocator<S>::give_back_empty(ThreadHeap&);                            \
+  template bool Allocator<S>::give_back_all(ThreadHeap&);
 STAVE_INSTANTIATE(STAVE_REFILL);
 
 }  // namespace stave

@@ -16,7 +16,8 @@ void write_all(int descriptor, const char* text, std::size_t bytes) {
     const long polled = call(SYS_ppoll, as_word(&ready), 1, as_word(&patience), 0, 8);
     if (polled == -EINTR) continue;
     // Without poll (a filter forbids it) the write is tried all the same.
-    if (polled == 0 || (polled > 0 && (ready.revents & POLLOUT) == 0)) return;
+    // Nobody reads any more: to write then would be to die by SIGPIPE, without the program's handler of SIGABRT.
+    if (polled == 0 || (polled > 0 && ready.revents != POLLOUT)) return;
     const long written =
         call(SYS_write, descriptor, as_word(text), static_cast<long>(bytes < kAtOnce ? bytes : kAtOnce));
     if (written == -EINTR) continue;

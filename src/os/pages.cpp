@@ -92,6 +92,7 @@ void RegionPages::start(char* region, std::size_t units, std::uint64_t* map, Fai
   hook_ = hook;
   context_ = context;
   high_water_ = 0;
+  (void)kernel_.withdraw(region, units * kUnit);
 }
 
 std::size_t RegionPages::reset() {
@@ -99,7 +100,7 @@ std::size_t RegionPages::reset() {
   if (bytes != 0) {
     sanitizer::mark_mapped(region_, bytes);
     // A fresh mapping in place costs one call, whatever guards and protections lie in the range.
-    if (!succeeded(kernel_map(address_of(region_), bytes, PROT_READ | PROT_WRITE, MAP_FIXED))) __builtin_trap();
+    if (!kernel_.withdraw(region_, bytes)) __builtin_trap();
   }
   std::memset(used_, 0, align_up(high_water_, 64) / 8);
   const std::size_t dirtied = high_water_;
@@ -126,9 +127,10 @@ void* RegionPages::map(std::size_t bytes, std::uintptr_t hint) {
     run = is_used(unit) ? 0 : run + 1;
     if (run != count) continue;
     const std::size_t first = unit + 1 - count;
+    char* const start = region_ + first * kUnit;
+    if (!kernel_.permit(start, count * kUnit)) return nullptr;
     set_used(first, count, true);
     if (unit >= high_water_) high_water_ = unit + 1;
-    char* const start = region_ + first * kUnit;
     sanitizer::mark_mapped(start, count * kUnit);
     return start;
   }
@@ -136,10 +138,8 @@ void* RegionPages::map(std::size_t bytes, std::uintptr_t hint) {
 }
 
 bool RegionPages::unmap(void* start, std::size_t bytes) {
-  if (fails(kUnmap)) return false;
-  sanitizer::mark_mapped(start, bytes);
-  if (!succeeded(kernel_map(address_of(start), align_up(bytes, kUnit), PROT_READ | PROT_WRITE, MAP_FIXED)))
-    return false;
+  if (fails(kUnmap) || !kernel_.withdraw(start, align_up(bytes, kUnit))) return false;
+  sanitizer::mark_vacant(start, align_up(bytes, kUnit));
   set_used(static_cast<std::size_t>(static_cast<char*>(start) - region_) / kUnit, align_up(bytes, kUnit) / kUnit,
            false);
   return true;

@@ -45,7 +45,7 @@ class RegionPages {
  public:
   using FailHook = bool (*)(void* context, unsigned char call);
 
-  /// \param region  `units` units, aligned at kUnit, all readable and writable.
+  /// \param region  `units` units, aligned at kUnit. What is not in use of it has no access.
   /// \param map     `units` bits for the use of this object, zeroed, in whole words.
   void start(char* region, std::size_t units, std::uint64_t* map, FailHook hook, void* context);
   /// Forgets everything and gives back what was dirtied. \return how many units that were.

@@ -278,6 +278,22 @@ TEST(RegionPages, part_of_a_unit_takes_a_whole_one) {
   EXPECT_EQ(region.pages.map(2 * kUnit, 0), region.first() + kUnit);
 }
 
+TEST(RegionPages, what_is_not_in_use_faults) {
+  Region region;
+  char* const first = region.first();
+  EXPECT_EQ(read_end(first), -SIGSEGV) << "never mapped";
+  ASSERT_EQ(region.pages.map(2 * kUnit, 0), first);
+  std::memset(first, 7, 2 * kUnit);
+  EXPECT_EQ(read_end(first + 2 * kUnit), -SIGSEGV) << "behind what is mapped";
+  ASSERT_TRUE(region.pages.unmap(first, kUnit));
+  EXPECT_EQ(write_end(first), -SIGSEGV) << "unmapped";
+  EXPECT_EQ(first[kUnit], 7);
+  ASSERT_EQ(region.pages.map(kUnit, 0), first);
+  EXPECT_TRUE(is_zero(first, kUnit));
+  (void)region.pages.reset();
+  EXPECT_EQ(read_end(first), -SIGSEGV) << "reset";
+}
+
 TEST(RegionPages, reset_forgets_guards_contents_and_places) {
   Region region;
   const std::size_t page = page_size();
@@ -291,8 +307,8 @@ TEST(RegionPages, reset_forgets_guards_contents_and_places) {
   ASSERT_NE(last, nullptr);
   last[67 * kUnit - 1] = 7;
   EXPECT_EQ(region.pages.reset(), Region::kUnits);
-  EXPECT_TRUE(is_zero(region.first(), Region::kUnits * kUnit));
   EXPECT_EQ(region.pages.map(Region::kUnits * kUnit, 0), region.first());
+  EXPECT_TRUE(is_zero(region.first(), Region::kUnits * kUnit));
   EXPECT_EQ(region.pages.reset(), Region::kUnits);
   EXPECT_EQ(region.pages.reset(), 0U);
   ASSERT_NE(region.pages.map(2 * kUnit, 0), nullptr);

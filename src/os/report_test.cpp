@@ -194,16 +194,15 @@ TEST(ReportAndAbort, does_not_hang_on_a_full_pipe_that_nobody_reads) {
             -SIGABRT);
 }
 
-TEST(ReportAndAbort, survives_a_reader_that_went_away_long_enough_to_abort) {
+TEST(ReportAndAbort, a_reader_that_went_away_changes_nothing_of_how_it_ends) {
   const int end = test::child_end([] {
     int ends[2];
     if (pipe(ends) != 0) _exit(1);
     close(ends[0]);
-    std::signal(SIGPIPE, SIG_IGN);
     dup2(ends[1], 2);
     report_and_abort(kSlot);
   });
-  EXPECT_EQ(end, -SIGABRT);
+  EXPECT_EQ(end, -SIGABRT) << "and not SIGPIPE";
 }
 
 TEST(ReportAndAbort, a_fault_inside_a_report_ends_at_once) {
