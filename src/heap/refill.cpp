@@ -296,6 +296,7 @@ template <class S>
 bool Allocator<S>::discard_free_pages(Chunk* chunk) {
   const ClassShape& shape = constants.shapes[chunk->size_class];
   char* const slots = chunk->start() + shape.slots_offset;
+  const ArenaLocked<S> locked(arena, constants);
   bool any = false;
   std::size_t free_from = 0;  // the bytes from here to the slot that is looked at are nobody's
   for (std::uint32_t slot = 0; slot <= chunk->opened; ++slot) {

@@ -522,5 +522,74 @@ TEST(RemoteFree, threads_free_for_one_another_and_nothing_is_lost) {
   EXPECT_EQ(heap.stats().live_allocations, kWorkers);
 }
 
+/// Threads end and others take their heaps over, while everybody frees what everybody allocated.
+TEST(RemoteFree, threads_that_come_and_go_lose_nothing) {
+  TestHeap heap;
+  constexpr unsigned kWorkers = 4;
+  constexpr int kLives = 40;
+  constexpr int kRounds = 400;
+  constexpr std::size_t kBoxes = 96;
+  struct Block {
+    std::uint32_t size;
+    unsigned char fill;
+  };
+  std::array<std::atomic<unsigned char*>, kBoxes> boxes{};
+  const auto make = [&](unsigned me, std::size_t size) {
+    auto* const block = static_cast<unsigned char*>(heap.allocate(me, size));
+    if (block == nullptr) std::abort();
+    const Block head{static_cast<std::uint32_t>(size), static_cast<unsigned char>(0x60 + me)};
+    std::memcpy(block, &head, sizeof head);
+    std::memset(block + sizeof head, head.fill, size - sizeof head);
+    return block;
+  };
+  const auto check = [](const unsigned char* block) {
+    Block head{};
+    std::memcpy(&head, block, sizeof head);
+    for (std::size_t at = sizeof head; at < head.size; at += 7) ASSERT_EQ(block[at], head.fill);
+  };
+  std::vector<std::thread> slots;
+  for (unsigned me = 0; me != kWorkers; ++me) {
+    slots.emplace_back([&, me] {
+      std::mt19937 random(me + 1);
+      for (int life = 0; life != kLives; ++life) {
+        std::thread([&] {
+          for (int round = 0; round != kRounds; ++round) {
+            const std::size_t size = random() % 50 == 0 ? 300'000 : random() % 10 == 0 ? 20'000 : 16 + random() % 900;
+            unsigned char* block = make(me, size);
+            if (random() % 8 == 0) {
+              const std::size_t other = 16 + random() % 3000;
+              block = static_cast<unsigned char*>(heap.reallocate(me, block, other));
+              Block head{};
+              std::memcpy(&head, block, sizeof head);
+              if (other > head.size) std::memset(block + head.size, head.fill, other - head.size);
+              head.size = static_cast<std::uint32_t>(other);
+              std::memcpy(block, &head, sizeof head);
+            }
+            block = boxes[random() % kBoxes].exchange(block, std::memory_order_acq_rel);
+            if (block == nullptr) continue;
+            check(block);
+            heap.deallocate(me, block);
+          }
+          if (life % 8 == 0) (void)heap.trim(me);
+          heap.exit_thread(me);
+        }).join();
+      }
+    });
+  }
+  for (std::thread& slot : slots) slot.join();
+  for (auto& box : boxes) {
+    if (unsigned char* const block = box.load()) {
+      check(block);
+      heap.deallocate(0, block);
+    }
+  }
+  heap.exit_thread(0);
+  EXPECT_LE(heap.stats().heaps, 2 * kWorkers) << "one each, and what trim had claimed meanwhile";
+  (void)heap.trim(0);
+  EXPECT_STREQ(heap.verify(), "");
+  EXPECT_EQ(heap.stats().live_allocations, 0U);
+  EXPECT_EQ(heap.stats().chunks, 0U);
+}
+
 }  // namespace
 }  // namespace stave

@@ -51,6 +51,16 @@ inline void zero_own(void* start, std::size_t bytes) {
     std::memset(start, 0, bytes);
   }
 }
+/// memcpy into our own poisoned memory, likewise.
+inline void copy_own(void* to, const void* from, std::size_t bytes) {
+  if constexpr (kActive) {
+    auto* const target = static_cast<volatile unsigned char*>(to);
+    const auto* const source = static_cast<const unsigned char*>(from);
+    for (std::size_t i = 0; i != bytes; ++i) target[i] = source[i];
+  } else {
+    std::memcpy(to, from, bytes);
+  }
+}
 /// The slot left the program's hands. Before anybody else may learn of it.
 inline void mark_free(const void* slot, std::size_t slot_size) { poison(slot, slot_size); }
 

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "base/bits.hpp"
+#include "os/sanitizer.hpp"
 
 namespace stave {
 namespace {
@@ -80,7 +81,7 @@ void chacha8_blocks(const Seed& key, std::uint64_t counter, std::uint64_t stream
 }
 
 void Random::start(const Seed& key, std::uint64_t stream) {
-  *this = {};
+  sanitizer::zero_own(this, sizeof *this);
   key_ = key;
   stream_ = stream;
 }
@@ -90,8 +91,8 @@ void Random::refill() {
   static_assert(sizeof blocks == sizeof key_ + sizeof buffer_);
   chacha8_blocks(key_, counter_, stream_, blocks);
   counter_ += 4;
-  std::memcpy(&key_, blocks, sizeof key_);
-  std::memcpy(buffer_, reinterpret_cast<const char*>(blocks) + sizeof key_, sizeof buffer_);
+  sanitizer::copy_own(&key_, blocks, sizeof key_);
+  sanitizer::copy_own(buffer_, reinterpret_cast<const char*>(blocks) + sizeof key_, sizeof buffer_);
   left_ = kBuffered;
 }
 
