@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
-// A program in C, without a C++ runtime: the library must need none, and its operators new must work all the same.
+// c_program LIBRARY: a program in C, without a C++ runtime: the library must need none, and its operators new must work
+// all the same. Last it loads LIBRARY, which is in C++ and brings the runtime with it.
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <link.h>
@@ -15,7 +16,8 @@ static int no_runtime_of_cxx(struct dl_phdr_info* info, size_t size, void* found
   return 0;
 }
 
-int main(void) {
+int main(int argc, char** argv) {
+  if (argc != 2) return 98;
   const char* expected = getenv("CONFORMANCE_ON");
   const int on_stave = dlsym(RTLD_DEFAULT, "stave_verify") != NULL;
   if (expected != NULL && (strcmp(expected, "stave") == 0) != on_stave) return 99;
@@ -54,6 +56,17 @@ int main(void) {
     const char nothrow = 0;
     if (new_nothrow((size_t)1 << 62, &nothrow) != NULL) return 6;
   }
+
+  void* library = dlopen(argv[1], RTLD_NOW | RTLD_LOCAL);
+  if (library == NULL) {
+    fprintf(stderr, "%s\n", dlerror());
+    return 7;
+  }
+  int (*try_to_exhaust_memory)(void);
+  *(void**)&try_to_exhaust_memory = dlsym(library, "try_to_exhaust_memory");
+  if (try_to_exhaust_memory == NULL) return 8;
+  const int wrong = try_to_exhaust_memory();
+  if (wrong != 0) return 10 + wrong;
   puts("ok");
   return 0;
 }

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 // Every operator new and delete. The library needs no C++ runtime: what a failing new must do (call the new-handler,
-// throw std::bad_alloc) it asks of the program's own, by weak reference. A program without one has no throwing new
-// either.
+// throw std::bad_alloc) it asks of the program's own: by weak reference, or, where a program in C loaded it later with
+// a library in C++, by name.
+#include <dlfcn.h>
+
 #include <cstddef>
 #include <cstdlib>
 #include <new>
@@ -28,15 +30,39 @@ using stave::thread_heap;
 
 enum class OnFailure { throws, returns_null };
 
+/// What a failing operator new asks of the C++ runtime; nullptr: there is none.
+struct Runtime {
+  std::new_handler (*get_new_handler)();
+  void (*throw_bad_alloc)();
+};
+
+STAVE_COLD Runtime find_runtime() {
+  if (&_ZSt17__throw_bad_allocv != nullptr) return {&_ZSt15get_new_handlerv, &_ZSt17__throw_bad_allocv};
+  // Loaded after the start, perhaps for its own library alone: then only its name leads there. Found, not loaded.
+  for (const char* const name : {"libstdc++.so.6", "libc++.so.1"}) {
+    void* const library = dlopen(name, RTLD_NOW | RTLD_NOLOAD);
+    if (library == nullptr) continue;
+    void* const throws = dlsym(library, "_ZSt17__throw_bad_allocv");
+    void* const handler = dlsym(library, "_ZSt15get_new_handlerv");
+    if (throws != nullptr && handler != nullptr) {
+      return {reinterpret_cast<std::new_handler (*)()>(handler), reinterpret_cast<void (*)()>(throws)};
+    }
+  }
+  return {nullptr, nullptr};
+}
+
 /// What a failing operator new does: asks the new-handler to make room and tries again.
 template <class Try>
 STAVE_COLD void* retry(Try attempt, OnFailure on_failure) {
+  const Runtime runtime = find_runtime();
   for (;;) {
-    const std::new_handler handler = &_ZSt15get_new_handlerv != nullptr ? _ZSt15get_new_handlerv() : nullptr;
+    const std::new_handler handler = runtime.get_new_handler != nullptr ? runtime.get_new_handler() : nullptr;
     if (handler == nullptr) break;
     if (on_failure == OnFailure::throws) {
       handler();  // may throw std::bad_alloc, or not return
     } else {
+      // Without the weak reference the catch block has no personality: no handler may run that it would have to stop.
+      if (&_ZSt17__throw_bad_allocv == nullptr) return nullptr;
       try {
         handler();
       } catch (...) {  // what operator new(nothrow) says to whatever its handler threw
@@ -46,7 +72,7 @@ STAVE_COLD void* retry(Try attempt, OnFailure on_failure) {
     if (void* const memory = attempt()) return memory;
   }
   if (on_failure == OnFailure::returns_null) return nullptr;
-  if (&_ZSt17__throw_bad_allocv != nullptr) _ZSt17__throw_bad_allocv();
+  if (runtime.throw_bad_alloc != nullptr) runtime.throw_bad_alloc();
   std::abort();
 }
 
