@@ -78,6 +78,11 @@ char* LargeBlocks<S>::map_units(std::size_t bytes) {
 
 template <class S>
 void* LargeBlocks<S>::allocate(std::size_t size, std::size_t alignment) {
+  return allocate(size, alignment, true);
+}
+
+template <class S>
+void* LargeBlocks<S>::allocate(std::size_t size, std::size_t alignment, bool may_spare) {
   const std::size_t page = constants_->page;
   const std::size_t wanted_alignment = alignment < page ? page : alignment;
   // All sums stay far from overflow: size is at most PTRDIFF_MAX, and so is alignment.
@@ -105,6 +110,11 @@ void* LargeBlocks<S>::allocate(std::size_t size, std::size_t alignment) {
   if (last < address_of(start) + bytes &&
       arena_->pages.unmap(reinterpret_cast<void*>(last), address_of(start) + bytes - last)) {
     bytes = last - address_of(start);
+  }
+  if (may_spare && !use_spare(base, usable)) {
+    (void)arena_->pages.unmap(start, bytes);
+    forget(number);
+    return nullptr;
   }
   record.base = base;
   record.usable = usable;
@@ -163,22 +173,80 @@ const LargeRecord* LargeBlocks<S>::find_around(const void* address, RegistryEntr
 }
 
 template <class S>
-void LargeBlocks<S>::free(LargeRecord* record) {
+void LargeBlocks<S>::free(LargeRecord* record, bool may_spare) {
   const std::uint32_t number = arena_->registry.find(record->base).record();
   --live_count;
   live_bytes -= record->usable;
-  auto* const mapping = reinterpret_cast<void*>(record->mapping);
   sanitizer::mark_free(reinterpret_cast<void*>(record->base), record->usable);
   arena_->forget_guard_pair(record->guard);
   record->guard = GuardKind::none;
   set_state(*record, LargeRecord::State::held);
   hold(number);
-  // One mapping without access takes the place of the block: its memory is gone and every stale pointer faults. Where
-  // that is refused (no more mappings) at least the memory goes; the address space is kept out of use all the same.
-  const bool withdrawn = arena_->pages.withdraw(mapping, record->mapping_bytes);
-  if (!withdrawn) (void)arena_->pages.discard(mapping, record->mapping_bytes);
+  if (!may_spare || !keep_spare(number)) withdraw(*record);
   const std::size_t most = constants_->options.quarantine_large_kb << 10;
   while (held_first_ != 0 && (held_count_ > kMostHeld || held_bytes_ > most) && drop_oldest_held()) continue;
+}
+
+/// One mapping without access takes the place of the block: its memory is gone and every stale pointer faults. Where
+/// that is refused (no more mappings) at least the memory goes; the address space is kept out of use all the same.
+template <class S>
+void LargeBlocks<S>::withdraw(const LargeRecord& record) {
+  auto* const mapping = reinterpret_cast<void*>(record.mapping);
+  const bool withdrawn = arena_->pages.withdraw(mapping, record.mapping_bytes);
+  if (!withdrawn) (void)arena_->pages.discard(mapping, record.mapping_bytes);
+}
+
+/// A page fault costs as much as zeroing four pages. Only dense blocks are kept: zeroing gives every page its memory.
+template <class S>
+bool LargeBlocks<S>::keep_spare(std::uint32_t number) {
+  const LargeRecord& record = at(number);
+  if (record.usable > constants_->options.spare_large_kb << 10) return false;
+  const std::size_t pages = record.usable / constants_->page;
+  const auto* const base = reinterpret_cast<const void*>(record.base);
+  if (arena_->pages.count_resident(base, record.usable) < pages - pages / 8) return false;
+  if (!arena_->pages.forbid(reinterpret_cast<void*>(record.mapping), record.mapping_bytes)) return false;
+  drop_spare();
+  spare_ = number;
+  spare_bytes_ = record.usable;
+  return true;
+}
+
+template <class S>
+void LargeBlocks<S>::drop_spare() {
+  if (spare_ == 0) return;
+  withdraw(held(spare_));
+  spare_ = 0;
+}
+
+template <class S>
+bool LargeBlocks<S>::use_spare(std::uintptr_t where, std::size_t bytes) {
+  if (spare_ == 0 || bytes > constants_->options.spare_large_kb << 10) return true;
+  const LargeRecord& spare = held(spare_);
+  if (bytes > spare_bytes_) bytes = spare_bytes_;
+  auto* const target = reinterpret_cast<void*>(where);
+  // From the end: what is left is still at the beginning. A block that grew consists of several mappings, and only what
+  // lies within one of them moves.
+  while (!arena_->pages.move(reinterpret_cast<void*>(spare.base + spare_bytes_ - bytes), bytes, target)) {
+    bytes = align_down(bytes / 2, constants_->page);
+    if (bytes < kUnit) {
+      drop_spare();
+      return true;
+    }
+  }
+  spare_bytes_ -= bytes;
+  if (spare_bytes_ == 0) spare_ = 0;
+  if (!arena_->pages.permit(target, bytes)) return false;
+  sanitizer::zero_own(target, bytes);
+  return true;
+}
+
+template <class S>
+LargeRecord& LargeBlocks<S>::held(std::uint32_t number) const {
+  LargeRecord& record = at(number);
+  if (!verifies(record) || record.state != LargeRecord::State::held) {
+    constants_->die({.fault = Fault::corrupt_record, .rule = "the queue of freed large blocks is broken"});
+  }
+  return record;
 }
 
 template <class S>
@@ -193,10 +261,8 @@ void LargeBlocks<S>::hold(std::uint32_t number) {
 template <class S>
 bool LargeBlocks<S>::drop_oldest_held() {
   const std::uint32_t number = held_first_;
-  LargeRecord& record = at(number);
-  if (!verifies(record) || record.state != LargeRecord::State::held) {
-    constants_->die({.fault = Fault::corrupt_record, .rule = "the queue of freed large blocks is broken"});
-  }
+  LargeRecord& record = held(number);
+  if (number == spare_) drop_spare();
   held_first_ = record.next;
   if (held_first_ == 0) held_last_ = 0;
   --held_count_;
@@ -226,16 +292,16 @@ void* LargeBlocks<S>::resize(LargeRecord* record, std::size_t size) {
   // Growing, or shrinking by much: a freshly guarded place, to which the pages move without being copied.
   const bool grows = usable > record->usable;
   // Room to grow again would be a second mechanism; moving page tables is cheap beside copying.
-  void* const fresh = allocate(size, constants_->page);
-  if (fresh == nullptr) return nullptr;
   const std::size_t moved = grows ? record->usable : usable;
+  void* const fresh = allocate(size, constants_->page, false);
+  if (fresh == nullptr) return nullptr;
   if (!arena_->pages.move(reinterpret_cast<void*>(record->base), moved, fresh)) {
     LargeRecord* const unwanted = &at(arena_->registry.find(address_of(fresh)).record());
-    free(unwanted);
+    free(unwanted, false);
     return nullptr;
   }
   --served;  // the program asked for one allocation, and got it before
-  free(record);
+  free(record, false);
   return fresh;
 }
 

@@ -43,8 +43,9 @@ class LargeBlocks {
   [[nodiscard]] LargeRecord* find_live(const void* pointer, RegistryEntry entry, Fault freed_fault);
   /// The live block that contains the address, or nullptr. pre: as for find_live.
   [[nodiscard]] const LargeRecord* find_around(const void* address, RegistryEntry entry) const;
-  /// Frees a block: its memory goes at once, its address space is kept out of use for a while.
-  void free(LargeRecord* record);
+  /// Frees a block: every pointer to it faults from now on, and its address space is kept out of use for a while. Its
+  /// memory goes, unless it is dense and not too much: then it waits for the next block (`spare_large_kb`).
+  void free(LargeRecord* record) { free(record, true); }
   /// Changes the size in place or by moving the pages. nullptr: could not, nothing happened.
   [[nodiscard]] void* resize(LargeRecord* record, std::size_t size);
   /// Gives back address space that is kept out of use. true if any went.
@@ -75,6 +76,18 @@ class LargeBlocks {
   void hold(std::uint32_t number);
   void register_units(const LargeRecord& record, RegistryEntry entry);
   [[nodiscard]] char* map_units(std::size_t bytes);
+  /// `may_spare`: its pages may be kept.
+  void free(LargeRecord* record, bool may_spare);
+  /// `may_spare`: spare pages may come to lie in it.
+  [[nodiscard]] void* allocate(std::size_t size, std::size_t alignment, bool may_spare);
+  [[nodiscard]] bool keep_spare(std::uint32_t number);
+  /// Gives the spare pages that are left back to the kernel.
+  void drop_spare();
+  /// Moves spare pages, zeroed, to a fresh place, as many as there are. false: that place is not usable any more.
+  [[nodiscard]] bool use_spare(std::uintptr_t where, std::size_t bytes);
+  /// Replaces a held block by a mapping without access, so that its memory is gone.
+  void withdraw(const LargeRecord& record);
+  [[nodiscard]] LargeRecord& held(std::uint32_t number) const;
 
   const Constants* constants_ = nullptr;
   Arena<S>* arena_ = nullptr;
@@ -84,6 +97,8 @@ class LargeBlocks {
   std::uint32_t held_last_ = 0;
   std::uint32_t held_count_ = 0;
   std::size_t held_bytes_ = 0;
+  std::uint32_t spare_ = 0;      ///< the held block whose pages are kept; 0: none
+  std::size_t spare_bytes_ = 0;  ///< how many of its first bytes have their pages still
   LargeRecord* blocks_[kBlocks] = {};
 };
 

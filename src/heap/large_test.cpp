@@ -103,6 +103,64 @@ TEST_P(Large, freed_address_space_stays_out_of_use_while_the_quarantine_has_room
   EXPECT_STREQ(heap.verify(), "");
 }
 
+/// Of a block that nobody has written to: how many of its pages have memory already.
+std::size_t resident(const void* block, std::size_t bytes) {
+  return KernelPages{}.count_resident(block, align_up(bytes, page_size()));
+}
+
+TEST_P(Large, pages_of_a_dense_block_serve_the_next_one_zeroed_elsewhere) {
+  TestHeap heap(setup());
+  for (const std::size_t size : {kLarge, std::size_t{3} << 20, std::size_t{2} << 20}) {
+    auto* const first = static_cast<char*>(heap.allocate(0, kLarge));
+    ASSERT_NE(first, nullptr);
+    std::memset(first, 0x5a, kLarge);
+    heap.deallocate(0, first);
+    EXPECT_EQ(read_end(first), -SIGSEGV);
+    EXPECT_EQ(write_end(first + kLarge - 1), -SIGSEGV);
+    auto* const next = static_cast<char*>(heap.allocate(0, size));
+    ASSERT_NE(next, nullptr);
+    EXPECT_NE(next, first);
+    EXPECT_EQ(resident(next, size), align_up(kLarge, page_size()) / page_size());
+    for (std::size_t at = 0; at != size; ++at) ASSERT_EQ(next[at], 0) << at;
+    EXPECT_EQ(read_end(first), -SIGSEGV) << "its pages are gone, and nothing is to be seen in their place";
+    EXPECT_EQ(read_end(next - 1), -SIGSEGV);
+    EXPECT_EQ(read_end(next + heap.usable_size(next)), -SIGSEGV);
+    EXPECT_STREQ(heap.verify(), "");
+  }
+}
+
+TEST_P(Large, spare_pages_serve_several_smaller_blocks) {
+  TestHeap heap(setup());
+  auto* const first = static_cast<char*>(heap.allocate(0, 4 * kLarge));
+  std::memset(first, 0x5a, 4 * kLarge);
+  heap.deallocate(0, first);
+  for (int i = 0; i != 4; ++i) {
+    auto* const next = static_cast<char*>(heap.allocate(0, kLarge));
+    EXPECT_GE(resident(next, kLarge), kLarge / page_size()) << i;
+    for (std::size_t at = 0; at != kLarge; ++at) ASSERT_EQ(next[at], 0) << at;
+  }
+  EXPECT_STREQ(heap.verify(), "");
+}
+
+TEST_P(Large, no_pages_are_kept_of_sparse_or_huge_blocks_nor_after_trim_nor_without_the_option) {
+  const auto kept = [](TestHeap& heap, std::size_t size, std::size_t touched, bool trim) {
+    auto* const first = static_cast<char*>(heap.allocate(0, size));
+    std::memset(first, 1, touched);
+    heap.deallocate(0, first);
+    if (trim) (void)heap.trim(0);
+    return resident(heap.allocate(0, kLarge), kLarge) != 0;
+  };
+  TestHeap heap(setup());
+  EXPECT_TRUE(kept(heap, kLarge, kLarge, false));
+  EXPECT_FALSE(kept(heap, kLarge, kLarge / 2, false));
+  EXPECT_FALSE(kept(heap, kLarge, kLarge, true));
+  EXPECT_FALSE(kept(heap, std::size_t{33} << 20, std::size_t{33} << 20, false));
+  Options options = test::options_with(Profile::standard, GetParam());
+  options.spare_large_kb = 0;
+  TestHeap without({.units = 4096, .options = options});
+  EXPECT_FALSE(kept(without, kLarge, kLarge, false));
+}
+
 TEST_P(Large, quarantine_is_bounded_by_number) {
   TestHeap heap(setup(8192));
   for (int i = 0; i != 600; ++i) heap.deallocate(0, heap.allocate(0, kLargestSlot + 1));
