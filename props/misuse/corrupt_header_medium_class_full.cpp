@@ -11,7 +11,7 @@ int main() {
   char* slot = slots[0];
   const Place place = place_of(slot, kMedium);
 #ifndef CONTROL
-  place.chunk->size_class ^= 1;
+  place.chunk->identity.bits ^= 1 << 6;
   free(at(slot));
 #endif
   keep(place.chunk);

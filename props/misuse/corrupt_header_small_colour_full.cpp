@@ -11,7 +11,7 @@ int main() {
   char* slot = slots[0];
   const Place place = place_of(slot, kSmall);
 #ifndef CONTROL
-  place.chunk->colour += 1;
+  place.chunk->identity.bits += 1 << 20;
   free(at(slot));
 #endif
   keep(place.chunk);

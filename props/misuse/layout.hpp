@@ -52,7 +52,7 @@ struct Place {
       alignas(stave::Chunk) char copy[sizeof(stave::Chunk)];
       if (!readable(start + colour * stave::kLine, copy, sizeof copy)) break;
       const auto* header = opaque(reinterpret_cast<const stave::Chunk*>(copy));
-      if (header->owner != nullptr && header->size_class == cls && header->colour == colour) {
+      if (header->owner != nullptr && header->size_class() == cls && header->identity.colour() == colour) {
         return {reinterpret_cast<stave::Chunk*>(start + colour * stave::kLine), shape, start,
                 static_cast<uint32_t>(offset / shape.slot_size)};
       }

@@ -155,7 +155,7 @@ inline hand_out(t, w, b)                /* impl: hand_out */
 }
 
 /* The rest of a change to a word, after L. */
-inline write_word(t, w)                 /* impl: write_word */
+inline write_word(t, w)                 /* impl: free_in_word */
 {
 #ifdef WORDS
   if

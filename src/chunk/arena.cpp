@@ -206,8 +206,7 @@ Chunk* Arena<S>::make_chunk(char* start, SizeClass cls, GuardKind guard, void* o
   // The page may hold what an earlier life left: the memory of a locked page cannot be given back.
   sanitizer::zero_own(chunk, kHeaderBytes + shape.line_count() * sizeof(SlotLine));
   chunk->owner = owner;
-  chunk->size_class = cls;
-  chunk->colour = colour;
+  chunk->identity = RegistryEntry::of_chunk(UnitKind::chunk, cls, colour, 0, guard).identity();
   chunk->seal = seal_of(constants_->keys.header, chunk, cls, owner);
   chunk->next = chunk;
   chunk->previous = chunk;

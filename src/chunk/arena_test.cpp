@@ -77,7 +77,7 @@ class Fixture {
   Fixture& operator=(const Fixture&) = delete;
 
   [[nodiscard]] Chunk* acquire(std::size_t size) { return arena.acquire_chunk(size_class_for(size), &owner); }
-  [[nodiscard]] const ClassShape& shape(const Chunk* chunk) const { return constants.shapes[chunk->size_class]; }
+  [[nodiscard]] const ClassShape& shape(const Chunk* chunk) const { return constants.shapes[chunk->size_class()]; }
   [[nodiscard]] char* slots(Chunk* chunk) const { return chunk->start() + shape(chunk).slots_offset; }
   [[nodiscard]] RegistryEntry entry(const void* address) const { return arena.registry.find(address_of(address)); }
 
@@ -128,15 +128,15 @@ TYPED_TEST(ArenaOf, a_fresh_chunk_is_sealed_registered_and_empty) {
       ASSERT_NE(chunk, nullptr);
       EXPECT_TRUE(chunks.insert(chunk).second);
       EXPECT_EQ(chunk->owner, &fix->owner);
-      EXPECT_EQ(chunk->size_class, size_class_for(size));
-      EXPECT_EQ(chunk->seal, seal_of(fix->constants.keys.header, chunk, chunk->size_class, &fix->owner));
+      EXPECT_EQ(chunk->size_class(), size_class_for(size));
+      EXPECT_EQ(chunk->seal, seal_of(fix->constants.keys.header, chunk, chunk->size_class(), &fix->owner));
       EXPECT_EQ(chunk->opened, 0U);
       EXPECT_EQ(chunk->available, 0U);
       EXPECT_EQ(chunk->next, chunk);
       EXPECT_EQ(chunk->previous, chunk);
       EXPECT_EQ(chunk->pending.load(), 0U);
       const ClassShape& shape = fix->shape(chunk);
-      EXPECT_LT(chunk->colour, shape.colour_count);
+      EXPECT_LT(chunk->identity.colour(), shape.colour_count);
       EXPECT_EQ(address_of(chunk->start()) % kUnit, 0U);
       for (std::size_t line = 0; line != shape.line_count(); ++line) {
         const SlotLine& words = chunk->lines()[line];
@@ -296,7 +296,7 @@ TYPED_TEST(ArenaOf, colours_differ_and_stay_within_the_header_page) {
   for (int i = 0; i != 200; ++i) {
     Chunk* const chunk = fix->acquire(1000);
     ASSERT_NE(chunk, nullptr);
-    colours.insert(chunk->colour);
+    colours.insert(chunk->identity.colour());
     EXPECT_LE(address_of(chunk->lines() + fix->shape(chunk).line_count()), address_of(chunk->start()) + page_size());
   }
   EXPECT_GE(colours.size(), fix->constants.shapes[size_class_for(1000)].colour_count / 2U);
@@ -412,7 +412,7 @@ TEST(InstanceArena, a_place_changes_its_class_only_when_there_is_no_other) {
   }
   ASSERT_NE(last, nullptr);
   EXPECT_EQ(last->start(), place);
-  EXPECT_EQ(last->size_class, size_class_for(64));
+  EXPECT_EQ(last->size_class(), size_class_for(64));
   for (std::size_t at = 0; at != fix.shape(last).slots_bytes; ++at) ASSERT_EQ(fix.slots(last)[at], 0);
   EXPECT_EQ(read_end(place + page_size()), -SIGSEGV);
   // It is of that class from now on.

@@ -39,14 +39,13 @@ struct alignas(64) Chunk {
   };
 
   // Constant while the chunk lives, and sealed.
-  void* owner;         ///< the thread heap
-  std::uint64_t seal;  ///< over address, class and owner
-  std::uint32_t size_class;
-  std::uint32_t colour;
+  void* owner;             ///< the thread heap
+  std::uint64_t seal;      ///< over address, class and owner
+  RegistryEntry identity;  ///< class and colour, as the registry has them
   // The owner's.
+  std::uint32_t available;  ///< opened slots that are not live; held ones count, those of the open word do not
   Chunk* next;
   Chunk* previous;
-  std::uint32_t available;  ///< opened slots that are not live; held ones count, those of the open word do not
   std::uint32_t opened;     ///< slots below this index may be handed out
   std::uint32_t notify_at;  ///< chunk_gained wants to know when `available` reaches this
   std::uint16_t cursor;     ///< the line to look at first
@@ -58,6 +57,7 @@ struct alignas(64) Chunk {
   std::atomic<Chunk*> inbox_next;                  ///< written by whoever pushes, read by whoever pops
   std::atomic<std::uint32_t> visited;              ///< sticky: a remote free was begun here at some time
 
+  [[nodiscard]] std::uint32_t size_class() const { return identity.size_class(); }
   [[nodiscard]] SlotLine* lines() { return reinterpret_cast<SlotLine*>(this + 1); }
   [[nodiscard]] const SlotLine* lines() const { return reinterpret_cast<const SlotLine*>(this + 1); }
 
@@ -75,13 +75,19 @@ STAVE_FAST std::uint64_t seal_of(const Key& key, const void* header, std::uint32
   return multiply_fold(place ^ key.a, address_of(owner) ^ key.b) + key.a;
 }
 
-/// Whether a header is what the registry and its seal say. Its class and colour may be used only after that.
-STAVE_FAST bool header_holds(const Key& key, const Chunk* chunk, RegistryEntry entry) {
+/// Whether a header is what the registry and its seal say, and its chunk `owner`'s. The seal is computed from what is
+/// known without the header, which then is only compared: its loads often miss the cache.
+STAVE_FAST bool header_holds_for(const Key& key, const Chunk* chunk, RegistryEntry entry, const void* owner) {
 #if defined(STAVE_MUTANT_seal_not_checked)
-  if (chunk != nullptr) return true;
+  if (chunk->owner == owner) return true;
 #endif
-  return chunk->seal == seal_of(key, chunk, entry.size_class(), chunk->owner) &&
-         chunk->size_class == entry.size_class() && chunk->colour == entry.colour();
+  return chunk->owner == owner && chunk->seal == seal_of(key, chunk, entry.size_class(), owner) &&
+         chunk->identity.bits == entry.identity().bits;
+}
+
+/// The same for whatever owner the header names. Its class and colour may be used only after that.
+STAVE_FAST bool header_holds(const Key& key, const Chunk* chunk, RegistryEntry entry) {
+  return header_holds_for(key, chunk, entry, chunk->owner);
 }
 
 /// The header of the chunk to which a registered unit belongs.

@@ -41,6 +41,8 @@ struct RegistryEntry {
   [[nodiscard]] constexpr bool is_chunk() const { return (bits & 1) != 0; }
   [[nodiscard]] constexpr std::uint32_t size_class() const { return bits >> 6 & 127; }
   [[nodiscard]] constexpr std::uint32_t colour() const { return bits >> 20 & 63; }
+  /// Class and colour alone, where they stand.
+  [[nodiscard]] constexpr RegistryEntry identity() const { return {bits & (127U << 6 | 63U << 20)}; }
   [[nodiscard]] constexpr std::uint32_t unit() const { return bits >> 16 & 15; }
   [[nodiscard]] constexpr GuardKind guard() const { return static_cast<GuardKind>(bits >> 3 & 3); }
   /// What to add to the start of the unit to find the header of its chunk.

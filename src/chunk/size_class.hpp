@@ -107,7 +107,7 @@ struct alignas(32) ClassShape {
 inline constexpr std::size_t kLine = 64;          ///< bytes of a cache line, and of the words of 64 slots
 inline constexpr std::size_t kHeaderBytes = 128;  ///< of a chunk's header without its words
 inline constexpr unsigned kLargestUnitsLog2 = 4;
-inline constexpr std::size_t kFewestSlots = 28;  ///< a chunk takes more units until it has so many, up to 16 units
+inline constexpr std::size_t kFewestSlots = 100;  ///< a chunk takes more units until it has so many, up to 16 units
 
 /// The shape of a class's chunks where pages have `page` bytes (4, 16 or 64 KiB).
 [[nodiscard]] constexpr ClassShape class_shape(SizeClass cls, std::size_t page) {

@@ -88,7 +88,7 @@ TEST(ClassShape, has_few_slots_only_where_a_chunk_cannot_grow) {
 
 TEST(ClassShape, small_chunks_are_one_unit_on_small_pages) {
   const ClassShapes shapes = class_shapes(4096);
-  for (SizeClass cls = 0; kSlotSizes[cls] <= 1024; ++cls) EXPECT_EQ(shapes[cls].units_log2, 0U) << kSlotSizes[cls];
+  for (SizeClass cls = 0; kSlotSizes[cls] <= 528; ++cls) EXPECT_EQ(shapes[cls].units_log2, 0U) << kSlotSizes[cls];
 }
 
 TEST(SlotIndex, is_exact_over_the_whole_domain) {

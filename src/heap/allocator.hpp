@@ -17,6 +17,21 @@
 
 namespace stave {
 
+/// A slot whose chunk's header verified. Its state is not judged.
+struct SlotRef {
+  Chunk* chunk;
+  SlotLine* line;
+  std::uint64_t place;  ///< the slot's bit in each word of the line
+
+  [[nodiscard]] std::uint64_t bit() const { return std::uint64_t{1} << place; }
+};
+
+template <class S>
+struct Allocator;
+
+/// Starts itself at the first allocation, whichever thread makes it, before constructors if need be.
+extern Allocator<ProcessStorage> g_process;
+
 /// S is ProcessStorage for the one allocator of the process, whose address the compiler then knows, or InstanceStorage.
 ///
 /// Functions below `public` are grouped by file. `heap` is always the calling thread's own.
@@ -38,6 +53,15 @@ struct Allocator {
   std::atomic<std::uint32_t> generation{0};
   /// A remote free was begun at some time: before that a fork has nothing of the kind to repair.
   std::atomic<bool> remote_seen{false};
+
+  /// This allocator, whose address the compiler knows if it is the process's: less code on hot paths.
+  STAVE_FAST Allocator& here() {
+    if constexpr (S::kProcess) {
+      return g_process;
+    } else {
+      return *this;
+    }
+  }
 
   /// A point inside the protocol at which a test may act as another thread.
   STAVE_FAST void yield([[maybe_unused]] const char* point) const {
@@ -66,7 +90,7 @@ struct Allocator {
   bool give_back_all(ThreadHeap& heap);
 
   // remote_free.cpp: frees by threads that are not the owner, and their collection by the owner.
-  STAVE_SLOW void remote_free(void* pointer, RegistryEntry entry);
+  STAVE_SLOW void remote_free(void* pointer, const SlotRef& slot);
   void drain_inbox(ThreadHeap& heap);
   void collect_word(ThreadHeap& heap, Chunk* chunk, std::uint32_t line_index);
 
@@ -81,7 +105,7 @@ struct Allocator {
   // fork.cpp: what a child finds.
   void fork_child(ThreadHeap* survivor);
   void sweep_torn_heap(ThreadHeap& heap);
-  void pick_afresh(ThreadHeap& heap, SizeClass cls);
+  void pick_afresh(ThreadHeap& heap);
   /// Sweeps the owner of a chunk unless it is known to be whole.
   STAVE_SLOW void sweep_if_torn(ThreadHeap& heap);
 
@@ -92,8 +116,11 @@ struct Allocator {
   [[nodiscard]] void* allocate_zeroed(ThreadHeap& heap, std::size_t count, std::size_t size);
   /// pre: alignment is a power of two
   [[nodiscard]] void* allocate_aligned(ThreadHeap& heap, std::size_t alignment, std::size_t size);
-  /// free of whatever is not in the word of the latest allocation.
+  /// free of whatever is not in the word of the latest allocation. pre: the heap was entered; it is left here.
   STAVE_SLOW void deallocate_slow(ThreadHeap& heap, void* pointer);
+  /// free of what is not a live slot of this heap, or cannot be freed from inside of it: another heap's slot, a large
+  /// block, or a fault, which is named.
+  STAVE_SLOW void deallocate_elsewhere(ThreadHeap& heap, void* pointer);
   /// The live allocation around any address. false: there is none.
   [[nodiscard]] bool bounds_of(const void* address, void** start, std::size_t* size);
 
@@ -113,7 +140,7 @@ struct Allocator {
 
   /// The slots of a word that were freed and may not be handed out before its next refill.
   [[nodiscard]] std::uint64_t held_in(const ThreadHeap& heap, const Chunk* chunk, const SlotLine* line) const {
-    const Cursor& cursor = heap.cursors[chunk->size_class];
+    const Cursor& cursor = heap.cursors[chunk->size_class()];
     if (cursor.line != line) return line->held;
     const auto first = static_cast<std::uint32_t>(line - chunk->lines()) * 64;
     return low_bits(chunk->opened - first) & ~(line->live.load(std::memory_order_relaxed) | cursor.offered());
@@ -127,8 +154,6 @@ struct Allocator {
   void push(ThreadHeap& heap, Chunk** list, Chunk* chunk, bool front);
   /// Makes a word of the chunk the candidates of its class, if one offers at least `few`. `all`: held ones as well.
   [[nodiscard]] bool take_line(ThreadHeap& heap, Chunk* chunk, std::uint32_t few, bool all = false);
-  /// free of a pointer in a chunk, whatever thread owns it, open word or not.
-  void deallocate_in_chunk(ThreadHeap& heap, void* pointer, RegistryEntry entry);
   /// free of a pointer that is not in a chunk.
   STAVE_SLOW void deallocate_large(void* pointer, RegistryEntry entry);
   /// Frees made slots of a chunk available: it may now be usable, or empty and gone.
@@ -139,27 +164,42 @@ struct Allocator {
   }
   [[nodiscard]] bool discard_free_pages(Chunk* chunk);
   STAVE_SLOW void chunk_gained(ThreadHeap& heap, Chunk* chunk);
+  /// The same, as the last thing that the owner does inside of its heap.
+  STAVE_SLOW void chunk_gained_last(ThreadHeap& heap, Chunk* chunk);
   /// Whether an owner's word is as the owner left it: by its cursor if it is open, by its guard word if not.
   STAVE_FAST bool word_holds(const ThreadHeap& heap, SizeClass cls, const SlotLine* line, std::uint64_t live,
                              std::uint64_t held) const {
     const Cursor& cursor = heap.cursors[cls];
     return cursor.line == line ? cursor.holds(live, held) : guard_holds(constants.keys.bitmap, line, live, held);
   }
-  /// Changes an owner's word, in the order that fork.cpp relies on.
-  STAVE_FAST void write_word(ThreadHeap& heap, SizeClass cls, SlotLine* line, std::uint64_t live, std::uint64_t held) {
-    line->live.store(live, std::memory_order_relaxed);
-    keep_order();
+  enum class Word { broken, open, closed };
+  /// The owner frees `slots` of a word that reads `live` and `held`, if it is as the owner left it. The order of the
+  /// stores is the one that fork.cpp relies on. \return which kind of word it is; the free slots of an open one are
+  /// counted when it closes.
+  STAVE_FAST Word free_in_word(ThreadHeap& heap, SizeClass cls, SlotLine* line, std::uint64_t live, std::uint64_t held,
+                               std::uint64_t slots) {
+    const std::uint64_t now = live & ~slots;
     Cursor& cursor = heap.cursors[cls];
     if (cursor.line == line) {
-      cursor.live = live;  // what is neither live nor offered is held
-      return;
+      if (!cursor.holds(live, held)) [[unlikely]]
+        return Word::broken;
+      line->live.store(now, std::memory_order_relaxed);
+      keep_order();
+      cursor.live = now;  // what is neither live nor offered is held
+      return Word::open;
     }
-    line->held = held;
+    const Key key = constants.keys.bitmap;
+    if (!guard_holds(key, line, live, held)) [[unlikely]]
+      return Word::broken;
+    line->live.store(now, std::memory_order_relaxed);
     keep_order();
-    line->guard = guard_word(constants.keys.bitmap, line, live, held);
+    line->held = held | slots;
+    keep_order();
+    line->guard = guard_word(key, line, now, held | slots);
+    return Word::closed;
   }
-  /// Fresh random bytes for the picks of a class.
-  void draw_noise(ThreadHeap& heap, SizeClass cls);
+  /// Tops up the random bytes for the picks of a heap.
+  void draw_noise(ThreadHeap& heap);
   void open_page(Chunk* chunk);
   void open_page_if_worn(Chunk* chunk);
   void retire_current(ThreadHeap& heap, SizeClass cls);

@@ -14,17 +14,19 @@
 namespace stave {
 
 /// Picks the slot that the next call gets: rotate by fresh random bits, take the first candidate, rotate back. Ahead,
-/// because the address of what the program is about to write to then waits for nothing. A slot is handed out once
-/// before the word's next refill, so its byte of noise is used once.
-STAVE_FAST void pick_next(ThreadHeap& heap, Cursor& cursor, std::uint64_t last) {
+/// because the address of what the program is about to write to then waits for nothing. Without candidates or noise the
+/// next call goes the long way, which finds more.
+STAVE_FAST void pick_next(ThreadHeap& heap, Cursor& cursor) {
   const std::uint64_t candidates = cursor.candidates;
-  if (candidates == 0) [[unlikely]] {
+  const std::size_t noise_left = heap.noise_left;
+  if (candidates == 0 || noise_left == 0) [[unlikely]] {
     cursor.next = nullptr;
     return;
   }
-  const unsigned turn = heap.noise_of(cursor)[last];
-  const auto first = static_cast<unsigned>(__builtin_ctzll(std::rotr(candidates, static_cast<int>(turn & 63))));
-  const unsigned place = (first + turn) & 63;
+  heap.noise_left = static_cast<std::uint8_t>(noise_left - 1);
+  const std::uint64_t turn = heap.noise[noise_left - 1];
+  const auto first = static_cast<std::uint64_t>(__builtin_ctzll(std::rotr(candidates, static_cast<int>(turn & 63))));
+  const std::uint64_t place = (first + turn) & 63;
 #if !defined(STAVE_MUTANT_overlapping_hand_out)
   cursor.candidates = without_bit(candidates, place);
 #endif
@@ -55,7 +57,7 @@ STAVE_FAST void* hand_out(ThreadHeap& heap, Cursor& cursor, [[maybe_unused]] std
   // address dependency from the pointer to remote_free's load. On x86 this keeps the compiler in order, no more.
   std::atomic_thread_fence(std::memory_order_release);
   sanitizer::mark_live(slot, requested, cursor.slot_size);
-  pick_next(heap, cursor, place);
+  pick_next(heap, cursor);
   heap.recent = &cursor;
   if (slot == nullptr) __builtin_unreachable();  // spares the caller a test
   return slot;
@@ -114,14 +116,12 @@ STAVE_FAST bool take_back(ThreadHeap& heap, Cursor& cursor, void* pointer) {
 /// free: any pointer is allowed, and any that is not to be freed dies by name before the call returns.
 template <class S>
 STAVE_FAST void deallocate(Allocator<S>& allocator, ThreadHeap& heap, void* pointer) {
-  if (!heap.is_busy()) [[likely]] {
-    heap.enter();
-    const bool taken = take_back(heap, *heap.recent, pointer);
-    heap.leave();
-    if (taken) [[likely]]
-      return;
-  }
-  allocator.deallocate_slow(heap, pointer);
+  if (heap.is_busy()) [[unlikely]]
+    return allocator.deallocate_elsewhere(heap, pointer);
+  heap.enter();
+  if (!take_back(heap, *heap.recent, pointer)) [[unlikely]]
+    return allocator.deallocate_slow(heap, pointer);
+  heap.leave();
 }
 
 }  // namespace stave

@@ -117,9 +117,7 @@ void Allocator<S>::fork_child(ThreadHeap* survivor) {
     // What lost freers left behind then stays live.
     if (heap->is_busy()) continue;
     heap->enter();
-    for (SizeClass cls = 0; cls != kClassCount; ++cls) {
-      if (heap->cursors[cls].line != nullptr) pick_afresh(*heap, cls);
-    }
+    pick_afresh(*heap);
     if (!repair) {
       heap->leave();
       continue;
@@ -127,7 +125,7 @@ void Allocator<S>::fork_child(ThreadHeap* survivor) {
     heap->inbox.store(nullptr, std::memory_order_relaxed);
     arena.for_each_chunk([&](Chunk* chunk) {
       if (chunk->owner != heap || chunk->visited.exchange(0, std::memory_order_relaxed) == 0) return;
-      const ClassShape& shape = constants.shapes[chunk->size_class];
+      const ClassShape& shape = constants.shapes[chunk->size_class()];
       chunk->pending.store(0, std::memory_order_relaxed);
       std::uint32_t slots = 0;
       for (std::size_t i = 0; i != shape.line_count(); ++i) {
@@ -135,13 +133,15 @@ void Allocator<S>::fork_child(ThreadHeap* survivor) {
         const std::uint64_t live = line->live.load(std::memory_order_relaxed);
         const std::uint64_t marked = line->marked.load(std::memory_order_relaxed);
         if (marked == 0 && line->done.load(std::memory_order_relaxed) == 0) continue;
-        if ((marked & ~live) != 0 || !word_holds(*heap, chunk->size_class, line, live, line->held)) {
+        const Word word = (marked & ~live) != 0
+                              ? Word::broken
+                              : free_in_word(*heap, chunk->size_class(), line, live, line->held, marked);
+        if (word == Word::broken) {
           die_in_chunk(Fault::corrupt_bitmap, "the words of a bitmap do not fit together", chunk, line);
         }
-        write_word(*heap, chunk->size_class, line, live & ~marked, line->held | marked);
+        if (word == Word::closed) slots += count_bits(marked);
         line->done.store(0, std::memory_order_relaxed);
         line->marked.store(0, std::memory_order_relaxed);
-        if (heap->cursors[chunk->size_class].line != line) slots += count_bits(marked);
       }
       gained(*heap, chunk, slots);
     });
@@ -151,11 +151,14 @@ void Allocator<S>::fork_child(ThreadHeap* survivor) {
 
 /// The parent goes on with the order that it has drawn: the child draws another.
 template <class S>
-void Allocator<S>::pick_afresh(ThreadHeap& heap, SizeClass cls) {
-  Cursor& cursor = heap.cursors[cls];
-  draw_noise(heap, cls);
-  cursor.candidates = cursor.offered();
-  pick_next(heap, cursor, cursor.place);
+void Allocator<S>::pick_afresh(ThreadHeap& heap) {
+  heap.noise_left = 0;
+  draw_noise(heap);
+  for (Cursor& cursor : heap.cursors) {
+    if (cursor.line == nullptr) continue;
+    cursor.candidates = cursor.offered();
+    pick_next(heap, cursor);
+  }
 }
 
 #define STAVE_FORK(S)                                       \

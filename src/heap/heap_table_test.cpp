@@ -52,9 +52,10 @@ TEST(HeapTable, adoption_loses_no_chunk_of_any_kind) {
   std::vector<void*> all;
   for (const std::size_t size : Sizes{16, 1000, 20'000}) {
     std::vector<void*> of_size;
-    for (int i = 0; i != 300; ++i) of_size.push_back(heap.allocate(0, size));
-    for (std::size_t i = 0; i != 120; ++i) heap.deallocate(0, of_size[i]);
-    all.insert(all.end(), of_size.begin() + 120, of_size.end());
+    for (int i = 0; i != 600; ++i) of_size.push_back(heap.allocate(0, size));
+    for (std::size_t i = 0; i != of_size.size(); ++i) {
+      i < 240 && i % 2 == 0 ? heap.deallocate(0, of_size[i]) : all.push_back(of_size[i]);
+    }
   }
   std::set<Chunk*> before;
   for (void* const pointer : all) before.insert(heap.place_of(pointer).chunk);
@@ -245,7 +246,7 @@ TEST(HeapTable, memory_of_orphans_serves_before_memory_is_out) {
   heap.exit_thread(1);
   for (void* const pointer : all) heap.deallocate(2, pointer);
   EXPECT_NE(heap.allocate(3, 500), nullptr);
-  EXPECT_NE(heap.allocate(3, 600), nullptr) << "another class";
+  EXPECT_NE(heap.allocate(3, 400), nullptr) << "another class";
   EXPECT_STREQ(heap.verify(), "");
 }
 

@@ -22,10 +22,10 @@ template <class S>
 void Allocator<S>::check_neighbour(ThreadHeap& heap, Chunk* chunk, Chunk* neighbour) {
 #if !defined(STAVE_MUTANT_no_list_check)
   const RegistryEntry entry = arena.registry.find(address_of(neighbour));
-  const bool ours = entry.is_chunk() && entry.size_class() == chunk->size_class &&
+  const bool ours = entry.is_chunk() && entry.size_class() == chunk->size_class() &&
                     header_at(align_down(address_of(neighbour), kUnit), entry) == neighbour &&
-                    neighbour->owner == &heap && neighbour->place == chunk->place &&
-                    header_holds(constants.keys.header, neighbour, entry);
+                    neighbour->place == chunk->place &&
+                    header_holds_for(constants.keys.header, neighbour, entry, &heap);
   if (!ours) [[unlikely]] {
     die_in_chunk(Fault::corrupt_list, "a chunk list leads to what is not a chunk of it", chunk, neighbour);
   }
@@ -42,7 +42,7 @@ void Allocator<S>::push(ThreadHeap& heap, Chunk** list, Chunk* chunk, bool front
   }
   check_neighbour(heap, chunk, head);
   Chunk* const tail = head->previous;
-  check_neighbour(heap, chunk, tail);
+  if (tail != head) check_neighbour(heap, chunk, tail);
   if (tail->next != head) die_in_chunk(Fault::corrupt_list, "a chunk's neighbour does not point back", head, tail);
   chunk->next = head;
   chunk->previous = tail;
@@ -53,10 +53,10 @@ void Allocator<S>::push(ThreadHeap& heap, Chunk** list, Chunk* chunk, bool front
 
 template <class S>
 void Allocator<S>::unlink(ThreadHeap& heap, Chunk* chunk) {
-  ClassChunks& chunks = heap.classes[chunk->size_class];
+  ClassChunks& chunks = heap.classes[chunk->size_class()];
   Chunk** const list = chunk->place == Chunk::Place::usable ? &chunks.usable : &chunks.full;
   check_neighbour(heap, chunk, chunk->next);
-  check_neighbour(heap, chunk, chunk->previous);
+  if (chunk->previous != chunk->next) check_neighbour(heap, chunk, chunk->previous);
 #if !defined(STAVE_MUTANT_no_list_check)
   if (chunk->next->previous != chunk || chunk->previous->next != chunk) [[unlikely]] {
     die_in_chunk(Fault::corrupt_list, "a chunk's neighbour does not point back", chunk, chunk);
@@ -74,8 +74,9 @@ void Allocator<S>::unlink(ThreadHeap& heap, Chunk* chunk) {
 
 template <class S>
 void Allocator<S>::place(ThreadHeap& heap, Chunk* chunk) {
-  ClassChunks& chunks = heap.classes[chunk->size_class];
-  if (chunk->available == chunk->opened && chunks.empty >= empties_kept(chunks, constants.shapes[chunk->size_class])) {
+  ClassChunks& chunks = heap.classes[chunk->size_class()];
+  if (chunk->available == chunk->opened &&
+      chunks.empty >= empties_kept(chunks, constants.shapes[chunk->size_class()])) {
     --chunks.chunks;
     release_chunk(chunk);
     return;
@@ -97,8 +98,8 @@ void Allocator<S>::release_chunk(Chunk* chunk) {
 
 template <class S>
 void Allocator<S>::file_chunk(ThreadHeap& heap, Chunk* chunk) {
-  ClassChunks& chunks = heap.classes[chunk->size_class];
-  const ClassShape& shape = constants.shapes[chunk->size_class];
+  ClassChunks& chunks = heap.classes[chunk->size_class()];
+  const ClassShape& shape = constants.shapes[chunk->size_class()];
   if (chunk->available == chunk->opened) {
     ++chunks.empty;
     chunk->place = Chunk::Place::usable;
@@ -106,7 +107,7 @@ void Allocator<S>::file_chunk(ThreadHeap& heap, Chunk* chunk) {
     push(heap, &chunks.usable, chunk, false);  // behind the fuller ones, so that it has a chance to go
     return;
   }
-  const std::uint32_t usable_at = constants.usable_at[chunk->size_class];
+  const std::uint32_t usable_at = constants.usable_at[chunk->size_class()];
   const bool usable = chunk->available >= usable_at || chunk->opened != shape.slot_count;
   chunk->place = usable ? Chunk::Place::usable : Chunk::Place::full;
   chunk->notify_at = usable ? chunk->opened : usable_at;
@@ -123,6 +124,12 @@ void Allocator<S>::chunk_gained(ThreadHeap& heap, Chunk* chunk) {
   place(heap, chunk);
 }
 
+template <class S>
+void Allocator<S>::chunk_gained_last(ThreadHeap& heap, Chunk* chunk) {
+  chunk_gained(heap, chunk);
+  heap.leave();
+}
+
 #define STAVE_LISTS(S)                                                      \
   template void Allocator<S>::push(ThreadHeap&, Chunk**, Chunk*, bool);     \
   template void Allocator<S>::unlink(ThreadHeap&, Chunk*);                  \
@@ -130,7 +137,8 @@ void Allocator<S>::chunk_gained(ThreadHeap& heap, Chunk* chunk) {
   template void Allocator<S>::file_chunk(ThreadHeap&, Chunk*);              \
   template void Allocator<S>::release_chunk(Chunk*);                        \
   template void Allocator<S>::check_neighbour(ThreadHeap&, Chunk*, Chunk*); \
-  template void Allocator<S>::chunk_gained(ThreadHeap&, Chunk*);
+  template void Allocator<S>::chunk_gained(ThreadHeap&, Chunk*);            \
+  template void Allocator<S>::chunk_gained_last(ThreadHeap&, Chunk*);
 STAVE_INSTANTIATE(STAVE_LISTS);
 
 }  // namespace stave

@@ -8,9 +8,6 @@
 
 namespace stave {
 
-/// Starts itself at the first allocation, whichever thread makes it, before constructors if need be.
-extern Allocator<ProcessStorage> g_process;
-
 /// The calling thread's heap. A thread that has not allocated yet, or whose heap was taken back at its end, has a
 /// constant one that is always busy.
 [[gnu::tls_model("initial-exec")]] extern __thread ThreadHeap* t_heap;

@@ -14,7 +14,7 @@ namespace stave {
 template <class S>
 bool Allocator<S>::take_line(ThreadHeap& heap, Chunk* chunk, std::uint32_t few, bool all) {
   if (chunk->available < few) return false;
-  const SizeClass cls = chunk->size_class;
+  const SizeClass cls = chunk->size_class();
   const std::uint32_t most_held = all ? 0 : constants.holds[cls];
   const std::uint32_t lines = (chunk->opened + 63) / 64;
   std::uint32_t best = 0;
@@ -39,10 +39,13 @@ bool Allocator<S>::take_line(ThreadHeap& heap, Chunk* chunk, std::uint32_t few, 
   // The slots that stay behind are chosen at random among the held ones: a slot leaves the hold after a number of
   // refills that nobody can predict, and never before its word's candidates were used up.
   std::uint64_t stays = all ? 0 : line.held;
-  while (count_bits(stays) > most_held) {
-    // An eighth of them, with bits that are rotations of one random word.
-    const std::uint64_t word = heap.random.take64();
-    stays &= word & std::rotr(word, 13) & std::rotr(word, 37);
+  if (count_bits(stays) > most_held) {
+    std::uint64_t word = heap.random.take64();
+    do {
+      // An eighth of them, by rotations of one random word; should these not do, of others that follow from it.
+      stays &= word & std::rotr(word, 13) & std::rotr(word, 37);
+      word = multiply_fold(word, constants.keys.bitmap.a);
+    } while (count_bits(stays) > most_held);
   }
   const std::uint32_t free = count_bits(opened & ~live);
   const std::uint32_t found = count_bits(opened & ~(live | stays));
@@ -64,7 +67,6 @@ bool Allocator<S>::take_line(ThreadHeap& heap, Chunk* chunk, std::uint32_t few, 
             .slot_size = shape.slot_size,
             .header_offset = static_cast<std::uint16_t>(address_of(&line) - address_of(chunk)),
             .place = 0};
-  draw_noise(heap, cls);
   // A fork's child that finds the word open finds its copy as well, and either no held bits or a guard word that holds.
   keep_order();
   cursor.line = &line;
@@ -74,20 +76,22 @@ bool Allocator<S>::take_line(ThreadHeap& heap, Chunk* chunk, std::uint32_t few, 
 }
 
 template <class S>
-void Allocator<S>::draw_noise(ThreadHeap& heap, SizeClass cls) {
-  if (constants.options.slot_randomize == 0) return;  // it is 0 always, and slots are handed out in their order
-  for (std::size_t at = 0; at != sizeof heap.noise[cls]; at += sizeof(std::uint64_t)) {
-    const std::uint64_t word = heap.random.take64();
-    std::memcpy(heap.noise[cls] + at, &word, sizeof word);
+void Allocator<S>::draw_noise(ThreadHeap& heap) {
+  std::size_t left = heap.noise_left;
+  for (; left + sizeof(std::uint64_t) <= sizeof heap.noise; left += sizeof(std::uint64_t)) {
+    // Without it slots are handed out in their order.
+    const std::uint64_t word = constants.options.slot_randomize == 0 ? 0 : heap.random.take64();
+    std::memcpy(heap.noise + left, &word, sizeof word);
   }
+  heap.noise_left = static_cast<std::uint8_t>(left);
 }
 
 template <class S>
 void Allocator<S>::open_page(Chunk* chunk) {
-  const ClassShape& shape = constants.shapes[chunk->size_class];
+  const ClassShape& shape = constants.shapes[chunk->size_class()];
   const std::size_t bytes = std::size_t{chunk->opened} * shape.slot_size;
   auto limit = static_cast<std::uint32_t>(align_up(bytes + 1, constants.page) / shape.slot_size);
-  const std::uint32_t few = constants.few[chunk->size_class];
+  const std::uint32_t few = constants.few[chunk->size_class()];
   if (limit < chunk->opened + few) limit = chunk->opened + few;  // a page of large slots offers no choice
   if (limit > shape.slot_count) limit = shape.slot_count;
   chunk->available += limit - chunk->opened;
@@ -102,7 +106,7 @@ template <class S>
 void Allocator<S>::open_page_if_worn(Chunk* chunk) {
   constexpr std::uint32_t kAmple = 40;
   constexpr std::uint8_t kPatience = 8;
-  if (chunk->available >= kAmple || chunk->opened == constants.shapes[chunk->size_class].slot_count) return;
+  if (chunk->available >= kAmple || chunk->opened == constants.shapes[chunk->size_class()].slot_count) return;
   if (++chunk->short_refills >= kPatience) open_page(chunk);
 }
 
@@ -206,7 +210,10 @@ void* Allocator<S>::allocate_in_class(ThreadHeap& heap, SizeClass cls, std::size
   void* slot = nullptr;
   Cursor& cursor = own->cursors[cls];
   if (cursor.offered() != 0 || refill(*own, cls)) {
-    if (cursor.next == nullptr) pick_next(*own, cursor, cursor.place);
+    if (cursor.next == nullptr) {
+      draw_noise(*own);  // at every refill: it should not run out on the fast path
+      pick_next(*own, cursor);
+    }
     slot = hand_out(*own, cursor, requested);
     if (slot == nullptr) die_at_hand_out(cursor);
   }
@@ -294,7 +301,7 @@ bool Allocator<S>::give_back_empty(ThreadHeap& heap) {
 /// What was freed into these pages is gone with them: they read as zero when their slots are used again.
 template <class S>
 bool Allocator<S>::discard_free_pages(Chunk* chunk) {
-  const ClassShape& shape = constants.shapes[chunk->size_class];
+  const ClassShape& shape = constants.shapes[chunk->size_class()];
   char* const slots = chunk->start() + shape.slots_offset;
   const ArenaLocked<S> locked(arena, constants);
   bool any = false;
@@ -334,7 +341,7 @@ bool Allocator<S>::give_back_all(ThreadHeap& heap) {
   template void* Allocator<S>::allocate_in_class(ThreadHeap&, SizeClass, std::size_t); \
   template void* Allocator<S>::allocate_large(ThreadHeap&, std::size_t, std::size_t);  \
   template void Allocator<S>::close_cursor(ThreadHeap&, SizeClass);                    \
-  template void Allocator<S>::draw_noise(ThreadHeap&, SizeClass);                      \
+  template void Allocator<S>::draw_noise(ThreadHeap&);                                 \
   template bool Allocator<S>::give_back_empty(ThreadHeap&);                            \
   template bool Allocator<S>::give_back_all(ThreadHeap&);
 STAVE_INSTANTIATE(STAVE_REFILL);

@@ -17,8 +17,8 @@
 #include <atomic>
 #include <bit>
 
+#include "heap/allocator.hpp"
 #include "heap/instantiate.hpp"
-#include "heap/resolve.hpp"
 #include "os/sanitizer.hpp"
 
 namespace stave {
@@ -58,11 +58,10 @@ void Allocator<S>::signal_owner(ThreadHeap& owner, Chunk* chunk) {
 }
 
 template <class S>
-void Allocator<S>::remote_free(void* pointer, RegistryEntry entry) {
-  const SlotRef slot = resolve(*this, pointer, entry, Fault::double_free);
+void Allocator<S>::remote_free(void* pointer, const SlotRef& slot) {
   Chunk* const chunk = slot.chunk;
   SlotLine* const line = slot.line;
-  const std::uint64_t bit = slot.bit;
+  const std::uint64_t bit = slot.bit();
   ThreadHeap& owner = *static_cast<ThreadHeap*>(chunk->owner);
   if (owner.generation.load(std::memory_order_acquire) != generation.load(std::memory_order_relaxed)) [[unlikely]] {
     sweep_if_torn(owner);
@@ -82,7 +81,7 @@ void Allocator<S>::remote_free(void* pointer, RegistryEntry entry) {
   yield("remote-free-before-mark");
   if (!mark_remote(line, bit)) [[unlikely]]
     die_of_slot(pointer, Fault::double_free);
-  sanitizer::mark_free(pointer, constants.shapes[chunk->size_class].slot_size);
+  sanitizer::mark_free(pointer, constants.shapes[chunk->size_class()].slot_size);
   yield("remote-free-before-done");
 #if defined(STAVE_MUTANT_forget_remote_free)
   if (bit == 1U << 7) return;
@@ -95,25 +94,24 @@ void Allocator<S>::remote_free(void* pointer, RegistryEntry entry) {
 template <class S>
 void Allocator<S>::collect_word(ThreadHeap& heap, Chunk* chunk, std::uint32_t line_index) {
   SlotLine* const line = chunk->lines() + line_index;
-  const SizeClass cls = chunk->size_class;
+  const SizeClass cls = chunk->size_class();
   for (;;) {
     const std::uint64_t done = line->done.load(std::memory_order_acquire);
     if (done == 0) return;
     const std::uint64_t live = line->live.load(std::memory_order_relaxed);
     const std::uint64_t held = line->held;
-    if (!marks_fit(line, live) || !word_holds(heap, cls, line, live, held)) [[unlikely]] {
+    yield("collect-before-clear");
+    const Word word = marks_fit(line, live) ? free_in_word(heap, cls, line, live, held, done) : Word::broken;
+    if (word == Word::broken) [[unlikely]] {
       die_in_chunk(Fault::corrupt_bitmap, "the words of a bitmap do not fit together", chunk, line);
     }
-    yield("collect-before-clear");
-    write_word(heap, cls, line, live & ~done, held | done);
     keep_order();
     // done before marked: a slot whose mark is gone while it is still done would look like a forged bit.
     const std::uint64_t left = line->done.fetch_and(~done, std::memory_order_acq_rel) & ~done;
     yield("collect-before-unmark");
     line->marked.fetch_and(~done, std::memory_order_acq_rel);
     // This may give the chunk back, if nothing is left of it: `left` is the last word on that.
-    // The free slots of an open word are counted when it is closed.
-    if (heap.cursors[cls].line != line) gained(heap, chunk, count_bits(done));
+    if (word == Word::closed) gained(heap, chunk, count_bits(done));
     if (left == 0) return;
   }
 }
@@ -144,7 +142,7 @@ void Allocator<S>::drain_inbox(ThreadHeap& heap) {
 }
 
 #define STAVE_REMOTE_FREE(S)                                                    \
-  template void Allocator<S>::remote_free(void*, RegistryEntry);                \
+  template void Allocator<S>::remote_free(void*, const SlotRef&);               \
   template void Allocator<S>::collect_word(ThreadHeap&, Chunk*, std::uint32_t); \
   template void Allocator<S>::drain_inbox(ThreadHeap&);                         \
   template void Allocator<S>::signal_owner(ThreadHeap&, Chunk*);

@@ -3,6 +3,7 @@
 // Sizes: usable_size, realloc, alignment, and the frees that are not of a slot.
 #include <cerrno>
 #include <cstring>
+#include <optional>
 
 #include "heap/fast_path.hpp"
 #include "heap/instantiate.hpp"
@@ -18,16 +19,43 @@ bool fits_well(std::size_t size, std::size_t usable) { return size <= usable && 
 
 template <class S>
 void Allocator<S>::deallocate_slow(ThreadHeap& heap, void* pointer) {
-  const RegistryEntry entry = arena.registry.find(address_of(pointer));
-  if (!entry.is_chunk()) [[unlikely]]
-    return deallocate_large(pointer, entry);
-  if (!heap.is_busy()) {
-    heap.enter();
-    const bool taken = take_back(heap, heap.cursors[entry.size_class()], pointer);
-    heap.leave();
-    if (taken) return;
+  Allocator& self = here();
+  const RegistryEntry entry = self.arena.registry.find(address_of(pointer));
+  Chunk* const chunk = header_at(address_of(pointer), entry);
+  if (entry.is_chunk() && header_holds_for(self.constants.keys.header, chunk, entry, &heap)) [[likely]] {
+    const SizeClass cls = entry.size_class();
+    const std::optional<SlotRef> slot = slot_at(self.constants.shapes[cls], chunk, pointer);
+    if (slot) [[likely]] {
+      const std::uint64_t live = slot->line->live.load(std::memory_order_relaxed);
+      if (has_bit(live & ~slot->line->marked.load(std::memory_order_relaxed), slot->place)) [[likely]] {
+        sanitizer::mark_free(pointer, kSlotSizes[cls]);
+        const Word word = self.free_in_word(heap, cls, slot->line, live, slot->line->held, slot->bit());
+        if (word == Word::closed && ++chunk->available >= chunk->notify_at) [[unlikely]]
+          return self.chunk_gained_last(heap, chunk);
+        if (word != Word::broken) [[likely]]
+          return heap.leave();
+      }
+    }
   }
-  deallocate_in_chunk(heap, pointer, entry);
+  heap.leave();
+  self.deallocate_elsewhere(heap, pointer);
+}
+
+template <class S>
+void Allocator<S>::deallocate_elsewhere(ThreadHeap& heap, void* pointer) {
+  const RegistryEntry entry = arena.registry.find(address_of(pointer));
+  if (!entry.is_chunk()) return deallocate_large(pointer, entry);
+  const SlotRef slot = resolve(*this, pointer, entry, Fault::double_free);
+  if (slot.chunk->owner != &heap || heap.is_busy()) return remote_free(pointer, slot);
+  const std::uint64_t live = slot.line->live.load(std::memory_order_relaxed);
+  const std::uint64_t marked = slot.line->marked.load(std::memory_order_relaxed);
+#if defined(STAVE_MUTANT_second_free_local_local)
+  if (!has_bit(live, slot.place)) return;
+#elif defined(STAVE_MUTANT_second_free_remote_local)
+  if (has_bit(marked, slot.place)) return;
+#endif
+  if (!has_bit(live & ~marked, slot.place)) die_of_slot(pointer, Fault::double_free);
+  die_in_chunk(Fault::corrupt_bitmap, "a bitmap is not as its owner left it", slot.chunk, slot.line);
 }
 
 template <class S>
@@ -47,38 +75,13 @@ void Allocator<S>::deallocate_large(void* pointer, RegistryEntry entry) {
 }
 
 template <class S>
-void Allocator<S>::deallocate_in_chunk(ThreadHeap& heap, void* pointer, RegistryEntry entry) {
-  const SlotRef slot = resolve(*this, pointer, entry, Fault::double_free);
-  if (slot.chunk->owner != &heap || heap.is_busy()) [[unlikely]]
-    return remote_free(pointer, entry);
-  heap.enter();
-  const SizeClass cls = entry.size_class();
-  const std::uint64_t live = slot.line->live.load(std::memory_order_relaxed);
-  const std::uint64_t held = slot.line->held;
-#if defined(STAVE_MUTANT_second_free_local_local)
-  if ((live & slot.bit) == 0) return heap.leave();
-#elif defined(STAVE_MUTANT_second_free_remote_local)
-  if ((slot.line->marked.load(std::memory_order_relaxed) & slot.bit) != 0) return heap.leave();
-#endif
-  if ((live & ~slot.line->marked.load(std::memory_order_relaxed) & slot.bit) == 0) [[unlikely]] {
-    die_of_slot(pointer, Fault::double_free);
-  }
-  if (!word_holds(heap, cls, slot.line, live, held)) [[unlikely]] {
-    die_in_chunk(Fault::corrupt_bitmap, "a bitmap is not as its owner left it", slot.chunk, slot.line);
-  }
-  sanitizer::mark_free(pointer, kSlotSizes[cls]);
-  write_word(heap, cls, slot.line, live & ~slot.bit, held | slot.bit);
-  if (heap.cursors[cls].line != slot.line) gained(heap, slot.chunk, 1);
-  heap.leave();
-}
-
-template <class S>
 std::size_t Allocator<S>::usable_size(const void* pointer, Fault freed_fault) {
   const RegistryEntry entry = arena.registry.find(address_of(pointer));
   if (entry.is_chunk()) {
     const SlotRef slot = resolve(*this, pointer, entry, freed_fault);
     const std::uint64_t live = slot.line->live.load(std::memory_order_acquire);
-    if ((live & ~slot.line->marked.load(std::memory_order_acquire) & slot.bit) == 0) die_of_slot(pointer, freed_fault);
+    if ((live & ~slot.line->marked.load(std::memory_order_acquire) & slot.bit()) == 0)
+      die_of_slot(pointer, freed_fault);
     const std::size_t usable = kSlotSizes[entry.size_class()];
     sanitizer::mark_live(pointer, usable, usable);  // who asks may write all of it
     return usable;
@@ -184,6 +187,7 @@ void* Allocator<S>::allocate_aligned(ThreadHeap& heap, std::size_t alignment, st
 
 #define STAVE_SIZES(S)                                                                 \
   template void Allocator<S>::deallocate_slow(ThreadHeap&, void*);                     \
+  template void Allocator<S>::deallocate_elsewhere(ThreadHeap&, void*);                \
   template std::size_t Allocator<S>::usable_size(const void*, Fault);                  \
   template bool Allocator<S>::bounds_of(const void*, void**, std::size_t*);            \
   template void* Allocator<S>::reallocate(ThreadHeap&, void*, std::size_t);            \

@@ -62,12 +62,13 @@ struct ClassChunks {
 ///   H1  cursors[c] is closed, or its word is one of classes[c].current and offers only opened slots that are not live
 ///   H2  every chunk of the heap is in exactly one place, and the counts of `classes` are true
 struct alignas(64) ThreadHeap {
-  Cursor cursors[kClassCount]{};          ///< first: their addresses are formed in one step
-  std::uint8_t noise[kClassCount][64]{};  ///< random bytes, one for each slot of the open words
-  std::atomic<std::uint8_t> busy{};       ///< the owner is inside; a nested call must go another way
-  Cursor* recent{};                       ///< of the latest allocation: what free looks at first
-  std::uint32_t index{};                  ///< among the heaps of its allocator
-  std::uint64_t served{};  ///< slots that became candidates since the start: handed out, or still candidates
+  Cursor cursors[kClassCount]{};     ///< first: their addresses are formed in one step
+  std::atomic<std::uint8_t> busy{};  ///< the owner is inside; a nested call must go another way
+  std::uint8_t noise_left{};         ///< bytes of `noise` that no pick has used yet
+  Cursor* recent{};                  ///< of the latest allocation: what free looks at first
+  std::uint8_t noise[64]{};          ///< fresh random bytes, one for each pick
+  std::uint32_t index{};             ///< among the heaps of its allocator
+  std::uint64_t served{};            ///< slots that became candidates since the start: handed out, or still candidates
   Random random{};
   ClassChunks classes[kClassCount]{};
 
@@ -82,12 +83,6 @@ struct alignas(64) ThreadHeap {
   ThreadHeap* next{};  ///< all heaps of the allocator
   ThreadHeap* next_orphan{};
   std::atomic<ThreadHeap*> nested{};  ///< serves the same thread while this one is busy
-
-  /// The noise of a cursor's word.
-  [[nodiscard]] STAVE_FAST std::uint8_t* noise_of(Cursor& cursor) {
-    static_assert(sizeof cursors == sizeof noise);  // so that both lie as far from their array's beginning
-    return reinterpret_cast<std::uint8_t*>(&cursor) + (address_of(noise) - address_of(cursors));
-  }
 
   /// The owner goes in and out. The compiler must not move accesses across, or a signal handler of the same thread
   /// would see a heap half changed and not busy; the processor orders a thread's accesses for its own handlers.

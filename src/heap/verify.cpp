@@ -99,7 +99,7 @@ VerifyResult Allocator<S>::verify() const {
           if (place == Chunk::Place::usable && chunk->available == chunk->opened) ++empty;
           findings.expect(chunk->next->previous == chunk && chunk->previous->next == chunk,
                           "C3 neighbours in a chunk list point at one another", chunk);
-          findings.expect(chunk->place == place && chunk->owner == heap && chunk->size_class == cls,
+          findings.expect(chunk->place == place && chunk->owner == heap && chunk->size_class() == cls,
                           "H2 every chunk is where it says", chunk);
           chunk = chunk->next == *list ? nullptr : chunk->next;
         }

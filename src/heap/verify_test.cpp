@@ -75,12 +75,12 @@ TEST_F(Verify, C1_a_header_that_does_not_fit_its_seal) {
   chunk.seal ^= 1;
   EXPECT_EQ(broken(), "C1");
   chunk.seal ^= 1;
-  chunk.size_class ^= 1;
+  chunk.identity.bits ^= 1 << 6;
   EXPECT_EQ(broken(), "C1");
-  chunk.size_class ^= 1;
-  chunk.colour ^= 1;
+  chunk.identity.bits ^= 1 << 6;
+  chunk.identity.bits ^= 1 << 20;
   EXPECT_EQ(broken(), "C1");
-  chunk.colour ^= 1;
+  chunk.identity.bits ^= 1 << 20;
   void* const owner = std::exchange(chunk.owner, &chunk);
   EXPECT_EQ(broken(), "C1");
   chunk.owner = owner;
@@ -121,7 +121,8 @@ TEST_F(Verify, C4_a_pending_word_that_has_nothing_done) {
 
 TEST_F(Verify, C5_more_opened_slots_than_there_are) {
   Chunk& chunk = *listed().chunk;
-  const std::uint32_t opened = std::exchange(chunk.opened, heap_.constants().shapes[chunk.size_class].slot_count + 1U);
+  const std::uint32_t opened =
+      std::exchange(chunk.opened, heap_.constants().shapes[chunk.size_class()].slot_count + 1U);
   EXPECT_EQ(broken(), "C5");
   chunk.opened = opened;
   EXPECT_EQ(broken(), "");
@@ -204,7 +205,7 @@ TEST_F(Verify, H2_a_chunk_that_is_not_where_it_says) {
   EXPECT_EQ(broken(), "H2");
   chunk.place = place;
   ThreadHeap& heap = heap_.heap(0);
-  ClassChunks& chunks = heap.classes[chunk.size_class];
+  ClassChunks& chunks = heap.classes[chunk.size_class()];
   ++chunks.chunks;
   EXPECT_EQ(broken(), "H2");
   --chunks.chunks;
