@@ -100,13 +100,18 @@ void Allocator<S>::open_page(Chunk* chunk) {
   chunk->short_refills = 0;
 }
 
-/// A class that is refilled again and again from a few slots gets more of them: a page for every few refills, so that a
-/// program that allocates little does not pay with memory.
+/// A class that is refilled again and again from few slots gets more of them: a page for every few refills, so that a
+/// program that allocates little does not pay with memory, and not beyond what a cache holds.
 template <class S>
 void Allocator<S>::open_page_if_worn(Chunk* chunk) {
   constexpr std::uint32_t kAmple = 40;
+  constexpr std::size_t kAmpleBytes = std::size_t{64} << 10;
   constexpr std::uint8_t kPatience = 8;
-  if (chunk->available >= kAmple || chunk->opened == constants.shapes[chunk->size_class()].slot_count) return;
+  const ClassShape& shape = constants.shapes[chunk->size_class()];
+  if (chunk->available >= kAmple || std::size_t{chunk->available} * shape.slot_size >= kAmpleBytes ||
+      chunk->opened == shape.slot_count) {
+    return;
+  }
   if (++chunk->short_refills >= kPatience) open_page(chunk);
 }
 
