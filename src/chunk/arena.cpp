@@ -63,10 +63,11 @@ void* Arena<S>::metadata(std::size_t bytes) {
 template <class S>
 bool Arena<S>::may_protect() {
   const std::uint64_t budget = constants_->options.guard_budget;
-  if (protected_ + kMappingsPerPair > budget) return false;
+  const std::uint64_t left = budget > protected_ ? budget - protected_ : 0;
+  if (left < kMappingsPerPair) return false;
   // Spread: all are guarded while half of the budget is left, then every second, every fourth, ...
-  const std::uint64_t stride = std::bit_floor(budget / (budget - protected_));
-  return guard_turn_++ % stride == 0;
+  const std::uint64_t stride = std::bit_floor(budget / left);
+  return (guard_turn_++ & (stride - 1)) == 0;  // a power of two
 }
 
 template <class S>

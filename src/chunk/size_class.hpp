@@ -3,6 +3,7 @@
 // Size classes, and the shape of the chunks that serve them. Constants only.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -121,8 +122,8 @@ inline constexpr std::size_t kFewestSlots = 100;  ///< a chunk takes more units 
     if (bytes <= 3 * page) continue;
     std::size_t count = (bytes - 3 * page) / size;
     const std::size_t room = (page - kHeaderBytes) / kLine * 64;  // as many words as the header page holds
-    const std::size_t most = room < 64 * 64 ? room : 64 * 64;     // and as there are bits in `pending`
-    if (count > most) count = most;
+    const std::size_t bits = std::size_t{64} * 64;                // and as there are bits in `pending`
+    count = std::min({count, room, bits});
     shape.units_log2 = static_cast<std::uint8_t>(log2);
     shape.slot_count = static_cast<std::uint16_t>(count);
     if (count >= kFewestSlots) break;

@@ -4,16 +4,13 @@
 #include <pthread.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <cstring>
 
 #include "os/entropy.hpp"
 #include "os/kernel.hpp"
 #include "os/report.hpp"
-
-extern "C" {
-extern char** environ;
-}
 
 namespace stave {
 namespace {

@@ -80,7 +80,7 @@ bool KernelPages::guard_remove(void* start, std::size_t bytes) { return advise(s
 
 std::size_t KernelPages::count_resident(const void* start, std::size_t bytes) {
   const std::size_t page = page_size();
-  unsigned char resident[512];
+  unsigned char resident[512] = {};
   std::size_t count = 0;
   for (std::size_t at = 0; at < bytes; at += sizeof resident * page) {
     const std::size_t part = bytes - at < sizeof resident * page ? bytes - at : sizeof resident * page;

@@ -107,7 +107,7 @@ class Parser {
   Options options;
 
  private:
-  void complain(const char* kind, Text text, const char* valid) {
+  void complain(const char* kind, Text text, const char* valid) const {
     if (complaints_.complain != nullptr)
       complaints_.complain(complaints_.context, kind, text.start, text.length, valid);
   }
