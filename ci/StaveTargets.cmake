@@ -11,10 +11,8 @@
 
 # --- everything that is compiled ---------------------------------------------------------------------------------
 
-# STAVE_YIELD_POINTS and STAVE_DEBUG_CHECKS are always defined, as 0 or 1, so that -Wundef finds a slip of the pen.
-add_compile_definitions(
-  STAVE_YIELD_POINTS=$<BOOL:${STAVE_YIELD_POINTS}>
-  STAVE_DEBUG_CHECKS=$<BOOL:${STAVE_DEBUG_CHECKS}>)
+# Always defined, as 0 or 1, so that -Wundef finds a slip of the pen.
+add_compile_definitions(STAVE_YIELD_POINTS=$<BOOL:${STAVE_YIELD_POINTS}>)
 if(STAVE_MUTANT)
   add_compile_definitions("STAVE_MUTANT_${STAVE_MUTANT}=1")
 endif()

@@ -53,7 +53,7 @@ inline constexpr std::array<std::uint32_t, kClassCount> kSlotSizes = [] {
 }();
 
 /// Requests up to here find their class in one table look-up, and are served on the fast path.
-inline constexpr std::size_t kFrequentSize = 1024;
+inline constexpr std::size_t kFrequentSize = std::size_t{8} << 10;
 
 namespace detail {
 

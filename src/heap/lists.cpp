@@ -86,8 +86,17 @@ void Allocator<S>::place(ThreadHeap& heap, Chunk* chunk) {
 
 template <class S>
 void Allocator<S>::release_chunk(Chunk* chunk) {
+  // No seal covers the counts of a chunk: whether it is empty is for its words to say.
+  const auto lines = static_cast<std::uint32_t>(constants.shapes[chunk->size_class()].line_count());
+  for (std::uint32_t i = 0; i != lines; ++i) {
+    const SlotLine& line = chunk->lines()[i];
+    const std::uint64_t live = line.live.load(std::memory_order_relaxed);
+    if (live != 0 || !guard_holds(constants.keys.bitmap, &line, live, line.held)) [[unlikely]] {
+      die_in_chunk(Fault::corrupt_bitmap, "a chunk that its counts say is empty is not", chunk, &line);
+    }
+  }
 #if !defined(STAVE_MUTANT_release_with_push_pending)
-  // What is not collected is still live, so this cannot fire as long as the counts are true.
+  // What is not collected is still live, so this cannot fire as long as the words are true.
   if (chunk->pending.load(std::memory_order_acquire) != 0) [[unlikely]] {
     die_in_chunk(Fault::corrupt_bitmap, "a chunk without live slots has frees to collect", chunk, chunk);
   }

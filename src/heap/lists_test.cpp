@@ -62,6 +62,16 @@ TEST_F(Lists, a_full_chunk_is_usable_again_when_enough_was_freed) {
   EXPECT_EQ(freed, heap_.constants().usable_at[cls_]);
 }
 
+TEST_F(Lists, a_chunk_in_use_is_not_given_back_whatever_its_counts_say) {
+  fill(4);
+  const std::vector<void*> taken = take_chunk(0);
+  Chunk* const chunk = heap_.place_of(taken[0]).chunk;
+  ASSERT_EQ(chunk->place, Chunk::Place::full);
+  chunk->available = chunk->opened - 1;
+  heap_.deallocate(0, taken[0]);
+  EXPECT_STREQ(heap_.death_of([&] { (void)heap_.trim(0); }), "corrupt-bitmap");
+}
+
 TEST_F(Lists, some_empty_chunks_are_kept_and_those_too_many_go) {
   fill(20);
   const std::uint64_t before = heap_.stats().chunks;
