@@ -56,7 +56,7 @@ struct stave_statistics {
   uint64_t mapped_bytes;     /**< address space */
   uint64_t guards_installed; /**< guard pages that lie now */
   uint64_t guards_skipped;   /**< that the kernel or the budget refused since the start */
-  uint64_t calls_served;     /**< allocations handed out since the start */
+  uint64_t calls_served;     /**< calls that were given memory since the start; a realloc in place is one */
 };
 
 /** Fills in `*statistics` for the process's allocator. */

@@ -287,8 +287,10 @@ bool LargeBlocks<S>::flush_held() {
 template <class S>
 void* LargeBlocks<S>::resize(LargeRecord* record, std::size_t size) {
   const std::size_t usable = align_up(size, constants_->page);
-  if (usable == record->usable) return reinterpret_cast<void*>(record->base);
-  if (usable < record->usable && usable > record->usable / 2) return reinterpret_cast<void*>(record->base);
+  if (usable == record->usable || (usable < record->usable && usable > record->usable / 2)) {
+    ++served;
+    return reinterpret_cast<void*>(record->base);
+  }
   // Growing, or shrinking by much: a freshly guarded place, to which the pages move without being copied.
   const bool grows = usable > record->usable;
   // Room to grow again would be a second mechanism; moving page tables is cheap beside copying.
@@ -300,7 +302,6 @@ void* LargeBlocks<S>::resize(LargeRecord* record, std::size_t size) {
     free(unwanted, false);
     return nullptr;
   }
-  --served;  // the program asked for one allocation, and got it before
   free(record, false);
   return fresh;
 }

@@ -21,7 +21,4 @@ STAVE_FAST ThreadHeap& thread_heap() { return *t_heap; }
 void process_heap_done(ThreadHeap* heap);
 [[nodiscard]] bool process_is_started();
 
-/// All heaps' and blocks' allocations since the start.
-[[nodiscard]] std::uint64_t process_calls_served();
-
 }  // namespace stave

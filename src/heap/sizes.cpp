@@ -139,12 +139,10 @@ void* Allocator<S>::reallocate(ThreadHeap& heap, void* pointer, std::size_t size
         return block;
       }
     }
-    if (fits_well(size, usable)) {
-      sanitizer::mark_live(pointer, size, usable);
-      return pointer;
-    }
-  } else if (fits_well(size, usable)) {
+  }
+  if (fits_well(size, usable)) {
     sanitizer::mark_live(pointer, size, usable);
+    if (!heap.is_busy()) ++heap.served;
     return pointer;
   }
   void* const fresh = allocate(*this, heap, size);

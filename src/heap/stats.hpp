@@ -18,7 +18,7 @@ struct Stats {
   std::uint64_t mapped_bytes = 0;      ///< address space in use by spans, large blocks and metadata
   std::uint64_t guards_installed = 0;  ///< guard pages laid, at present
   std::uint64_t guards_skipped = 0;    ///< guard pages that the budget or the kernel refused, since start
-  std::uint64_t calls_served = 0;      ///< allocations handed out since start
+  std::uint64_t calls_served = 0;      ///< calls that were given memory since the start; a realloc in place is one
 };
 
 }  // namespace stave

@@ -68,7 +68,7 @@ struct alignas(64) ThreadHeap {
   Cursor* recent{};                  ///< of the latest allocation: what free looks at first
   std::uint8_t noise[64]{};          ///< fresh random bytes, one for each pick
   std::uint32_t index{};             ///< among the heaps of its allocator
-  std::uint64_t served{};            ///< slots that became candidates since the start: handed out, or still candidates
+  std::uint64_t served{};            ///< slots that became candidates since the start, and reallocs in place
   Random random{};
   ClassChunks classes[kClassCount]{};
 

@@ -332,5 +332,21 @@ TEST(Stats, count_what_the_program_holds) {
   EXPECT_EQ(stats.calls_served, pointers.size()) << "since the start";
 }
 
+TEST(Stats, count_every_realloc_that_got_memory_as_a_call_served) {
+  TestHeap heap;
+  std::uint64_t calls = 0;
+  for (const std::size_t size : Sizes{100, 5000, 400'000}) {
+    void* block = heap.allocate(0, size);
+    for (const std::size_t next : {size - 1, size, 3 * size, 3 * size - 1, size / 4}) {
+      block = heap.reallocate(0, block, next);
+      ASSERT_NE(block, nullptr);
+      ++calls;
+      EXPECT_EQ(heap.stats().calls_served, calls + 1) << next;
+    }
+    heap.deallocate(0, block);
+    ++calls;
+  }
+}
+
 }  // namespace
 }  // namespace stave
