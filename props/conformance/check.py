@@ -39,8 +39,11 @@ def info(arguments):
 
 
 def served(arguments):
-    script = "print('libstave' in open('/proc/self/maps').read()); print('hello')"
-    for least, variables in ((1000, {}), (20000, {"PYTHONMALLOC": "malloc"})):
+    # What python allocates by itself depends on what is installed: here are 20,000 blocks that are too large for its own
+    # allocator, and with PYTHONMALLOC=malloc as many small ones.
+    script = ("print('libstave' in open('/proc/self/maps').read()); print('hello'); "
+              "large = [bytes(1000) for _ in range(20000)]; small = [[i] for i in range(20000)]")
+    for least, variables in ((20000, {}), (40000, {"PYTHONMALLOC": "malloc"})):
         result = run(["/usr/bin/python3.11", "-c", script], arguments.library, STAVE_OPTIONS="stats=1", **variables)
         if result.stdout != "True\nhello\n":
             sys.exit(f"libstave.so is not in the maps of python: {result.stdout!r}")
