@@ -108,7 +108,10 @@ struct alignas(32) ClassShape {
 inline constexpr std::size_t kLine = 64;          ///< bytes of a cache line, and of the words of 64 slots
 inline constexpr std::size_t kHeaderBytes = 128;  ///< of a chunk's header without its words
 inline constexpr unsigned kLargestUnitsLog2 = 4;
-inline constexpr std::size_t kFewestSlots = 100;  ///< a chunk takes more units until it has so many, up to 16 units
+
+/// A chunk takes more units, up to 16, until it has so many slots. Of sizes that programs have many of, a heap changes
+/// its chunks less often with more; of larger ones more slots only spread what it touches.
+[[nodiscard]] constexpr std::size_t fewest_slots(std::size_t slot_size) { return slot_size <= 2048 ? 100 : 28; }
 
 /// The shape of a class's chunks where pages have `page` bytes (4, 16 or 64 KiB).
 [[nodiscard]] constexpr ClassShape class_shape(SizeClass cls, std::size_t page) {
@@ -126,7 +129,7 @@ inline constexpr std::size_t kFewestSlots = 100;  ///< a chunk takes more units 
     count = std::min({count, room, bits});
     shape.units_log2 = static_cast<std::uint8_t>(log2);
     shape.slot_count = static_cast<std::uint16_t>(count);
-    if (count >= kFewestSlots) break;
+    if (count >= fewest_slots(size)) break;
   }
   shape.slots_bytes = static_cast<std::uint32_t>(shape.slot_count * size);
   const std::size_t colours = (page - kHeaderBytes - shape.line_count() * kLine) / kLine + 1;

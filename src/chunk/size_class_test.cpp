@@ -77,11 +77,13 @@ TEST(ClassShape, a_chunk_is_as_full_as_it_can_be) {
 TEST(ClassShape, has_few_slots_only_where_a_chunk_cannot_grow) {
   for (const std::size_t page : kPages) {
     for (const ClassShape& shape : class_shapes(page)) {
-      EXPECT_TRUE(shape.slot_count >= kFewestSlots || shape.units_log2 == kLargestUnitsLog2) << shape.slot_size;
+      EXPECT_TRUE(shape.slot_count >= fewest_slots(shape.slot_size) || shape.units_log2 == kLargestUnitsLog2)
+          << shape.slot_size;
       if (shape.units_log2 == 0) continue;
       // No larger than needed: half of the chunk would hold too few.
       const std::size_t half = shape.chunk_bytes() / 2;
-      EXPECT_TRUE(half <= 3 * page || (half - 3 * page) / shape.slot_size < kFewestSlots) << shape.slot_size;
+      EXPECT_TRUE(half <= 3 * page || (half - 3 * page) / shape.slot_size < fewest_slots(shape.slot_size))
+          << shape.slot_size;
     }
   }
 }

@@ -19,14 +19,18 @@ bool Allocator<S>::take_line(ThreadHeap& heap, Chunk* chunk, std::uint32_t few, 
   const std::uint32_t lines = (chunk->opened + 63) / 64;
   std::uint32_t best = 0;
   std::uint32_t best_line = 0;
+  std::uint32_t free = 0;  // of the best line
   for (std::uint32_t step = 0, at = chunk->cursor; step != lines; ++step, ++at) {
     if (at >= lines) at = 0;
     const SlotLine& line = chunk->lines()[at];
-    const std::uint64_t free = ~line.live.load(std::memory_order_relaxed) & low_bits(chunk->opened - at * 64);
-    const std::uint32_t offers = count_bits(free) - std::min(count_bits(free & line.held), most_held);
+    const std::uint64_t slots = ~line.live.load(std::memory_order_relaxed) & low_bits(chunk->opened - at * 64);
+    const std::uint32_t count = count_bits(slots);
+    if (count <= best) continue;
+    const std::uint32_t offers = count - std::min(count_bits(slots & line.held), most_held);
     if (offers <= best) continue;
     best = offers;
     best_line = at;
+    free = count;
     if (best >= few) break;
   }
   if (best < few) return false;
@@ -39,16 +43,17 @@ bool Allocator<S>::take_line(ThreadHeap& heap, Chunk* chunk, std::uint32_t few, 
   // The slots that stay behind are chosen at random among the held ones: a slot leaves the hold after a number of
   // refills that nobody can predict, and never before its word's candidates were used up.
   std::uint64_t stays = all ? 0 : line.held;
-  if (count_bits(stays) > most_held) {
+  std::uint32_t staying = count_bits(stays);
+  if (staying > most_held) {
     std::uint64_t word = heap.random.take64();
     do {
       // An eighth of them, by rotations of one random word; should these not do, of others that follow from it.
       stays &= word & std::rotr(word, 13) & std::rotr(word, 37);
       word = multiply_fold(word, constants.keys.bitmap.a);
-    } while (count_bits(stays) > most_held);
+      staying = count_bits(stays);
+    } while (staying > most_held);
   }
-  const std::uint32_t free = count_bits(opened & ~live);
-  const std::uint32_t found = count_bits(opened & ~(live | stays));
+  const std::uint32_t found = free - staying;
   if (free > chunk->available || found == 0) {
     die_in_chunk(Fault::corrupt_header, "the counts of a chunk are not possible", chunk, &line);
   }
