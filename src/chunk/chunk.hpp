@@ -24,10 +24,16 @@ namespace stave {
 ///       ^ the chunk's first byte + colour * 64
 ///
 /// Invariants (verify() runs them):
-///   C1  seal == seal_of(...): address (which tells the colour), class and owner are what they were when the chunk was
-///   made C2  available + popcount of all live bits + cached candidates == opened C3  next->previous == this and
-///   previous->next == this, within the list that `place` names C4  a line's bit in `pending` is set only if its `done`
-///   is not 0 C5  opened <= slot_count; whole pages are opened
+///
+///   C1  seal == seal_of(...): address (which tells the colour), class and owner are as when the chunk was made
+///
+///   C2  available + popcount of all live bits + free slots of the open word == opened
+///
+///   C3  next->previous == this and previous->next == this, within the list that `place` names
+///
+///   C4  a line's bit in `pending` is set only if its `done` is not 0
+///
+///   C5  opened <= slot_count; whole pages are opened
 ///
 /// The owner of a chunk never changes while the chunk lives.
 struct alignas(64) Chunk {

@@ -17,7 +17,7 @@ namespace stave {
 ///   slot state      live  held  marked  done
 ///   free            0     0     0       0
 ///   live            1     0     0       0        the program's
-///   held            0     1     0       0        freed, waiting in the hold ring
+///   held            0     1     0       0        freed, not to be chosen yet
 ///   marked          1     0     1       0        a remote free has begun
 ///   done            1     0     1       1        the remote free is complete, the owner has not collected it
 ///

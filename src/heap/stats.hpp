@@ -10,7 +10,7 @@ namespace stave {
 struct Stats {
   std::uint64_t live_allocations = 0;  ///< slots and large blocks that the program holds
   std::uint64_t live_bytes = 0;        ///< their usable sizes added up
-  std::uint64_t held_slots = 0;        ///< freed and waiting in a hold ring
+  std::uint64_t held_slots = 0;        ///< freed and not to be chosen yet
   std::uint64_t chunks = 0;            ///< chunks owned by a thread heap
   std::uint64_t vacant_chunks = 0;     ///< empty chunks whose memory was given back
   std::uint64_t large_blocks = 0;      ///< live large blocks
