@@ -20,12 +20,15 @@ TEST(RegistryEntries, keep_every_field_apart) {
   for (const UnitKind kind : {UnitKind::chunk, UnitKind::vacant}) {
     for (std::uint32_t cls = 0; cls < 128; ++cls) {
       for (std::uint32_t colour = 0; colour < 64; ++colour) {
-        for (std::uint32_t unit = 0; unit < 16; ++unit) {
+        for (unsigned bit = 16; bit != 48; ++bit) {
           for (const GuardKind guard : {GuardKind::none, GuardKind::advice, GuardKind::protection}) {
-            const RegistryEntry entry = RegistryEntry::of_chunk(kind, cls, colour, unit, guard);
-            ASSERT_TRUE(entry.kind() == kind && entry.size_class() == cls && entry.colour() == colour &&
-                        entry.unit() == unit && entry.guard() == guard)
-                << cls << " " << colour << " " << unit;
+            const std::uintptr_t start = std::uintptr_t{1} << bit;
+            const std::uintptr_t header = start + colour * std::uintptr_t{64};
+            const RegistryEntry entry =
+                RegistryEntry::of_chunk(kind, cls, reinterpret_cast<const void*>(header), guard);
+            ASSERT_TRUE(entry.kind() == kind && entry.size_class() == cls && entry.header() == header &&
+                        entry.start() == start && entry.guard() == guard)
+                << cls << " " << colour << " " << bit;
           }
         }
       }
@@ -56,7 +59,7 @@ struct FewPages {
 RC_GTEST_PROP(SparseRegistryProps, remembers_exactly_what_was_set, ()) {
   const auto registry = std::make_unique<SparseRegistry>();
   FewPages pages{.left = 4, .maps = {}};
-  std::map<std::uintptr_t, std::uint32_t> model;
+  std::map<std::uintptr_t, std::uint64_t> model;
   // Units on both sides of the borders of leaves, where an off-by-one hides, and anywhere.
   const auto any_unit = rc::gen::map(
       rc::gen::pair(rc::gen::inRange<std::uintptr_t>(0, 6), rc::gen::inRange<std::intptr_t>(-3, 3)),
@@ -105,11 +108,11 @@ RC_GTEST_PROP(SparseRegistryProps, refuses_addresses_beyond_its_own, ()) {
 RC_GTEST_PROP(FlatRegistryProps, answers_inside_its_region_only, ()) {
   const auto units = *rc::gen::inRange<std::size_t>(1, 200);
   const std::uintptr_t region = *rc::gen::inRange<std::uintptr_t>(1, 1U << 20) << 16;
-  const auto entries = std::make_unique<std::atomic<std::uint32_t>[]>(units);
+  const auto entries = std::make_unique<std::atomic<std::uint64_t>[]>(units);
   FlatRegistry registry;
   registry.start(region, units, entries.get());
   const auto unit = *rc::gen::inRange<std::size_t>(0, units);
-  const auto entry = RegistryEntry::of_chunk(UnitKind::chunk, 5, 6, 7, GuardKind::advice);
+  const auto entry = RegistryEntry::of_chunk(UnitKind::chunk, 5, entries.get(), GuardKind::advice);
   registry.set(region + unit * kUnit, entry);
   for (std::size_t i = 0; i < units; ++i) {
     RC_ASSERT(registry.find(region + i * kUnit + i % kUnit).bits == (i == unit ? entry.bits : 0U));

@@ -87,7 +87,7 @@ TEST(SlotArithmetic, finds_the_slot_of_every_offset) {
       std::uint32_t index = 0;
       std::uint32_t inside = 0;
       for (std::uint32_t offset = 0; offset != shape.slots_bytes; ++offset) {
-        const SlotIndex found = slot_index(shape, offset);
+        const SlotIndex found = slot_index(shape.reciprocal, offset);
         if (found.index != index || found.exact != (inside == 0)) {
           FAIL() << "page " << page << ", slots of " << shape.slot_size << ", offset " << offset << ": slot "
                  << found.index << (found.exact ? " exactly" : "");

@@ -5,18 +5,18 @@
 
 int main() {
   begin();
-  // Of a word that does not serve the class any more.
-  static char* slots[5000];
+  // Of a closed chunk: there are more than a heap keeps open.
+  static char* slots[20000];
   for (char*& slot : slots) slot = take(kSmall);
   char* slot = slots[0];
   const Place place = place_of(slot, kSmall);
-  for (int i = 0; i != 5000; ++i) {
+  for (int i = 0; i != 20000; ++i) {
     if (i % 4 != 0) free(slots[i]);  // of each word more than what is held of it
   }
 #ifndef CONTROL
   keep(at(slot));
   for (uint32_t line = 0; line != place.shape.line_count(); ++line) place.chunk->lines()[line].guard ^= 1;
-  for (int i = 0; i != 5000; ++i) keep(take(kSmall));
+  for (int i = 0; i != 20000; ++i) keep(take(kSmall));
 #endif
   keep(place.chunk);
   return survived();

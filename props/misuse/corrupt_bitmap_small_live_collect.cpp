@@ -5,8 +5,8 @@
 
 int main() {
   begin();
-  // Of a word that does not serve the class any more.
-  static char* slots[5000];
+  // Of a closed chunk: there are more than a heap keeps open.
+  static char* slots[20000];
   for (char*& slot : slots) slot = take(kSmall);
   char* slot = slots[0];
   const Place place = place_of(slot, kSmall);
@@ -14,7 +14,7 @@ int main() {
   place.line().live ^= place.neighbour();
   elsewhere([slot] { free(slot); });
   keep(at(slot));
-  for (int i = 0; i != 5000; ++i) keep(take(kSmall));
+  for (int i = 0; i != 20000; ++i) keep(take(kSmall));
 #endif
   keep(place.chunk);
   return survived();

@@ -5,13 +5,13 @@
 
 int main() {
   begin();
-  // Of a word that does not serve the class any more.
-  static char* slots[5000];
+  // Of a closed chunk: there are more than a heap keeps open.
+  static char* slots[20000];
   for (char*& slot : slots) slot = take(kSmall);
   char* slot = slots[0];
   const Place place = place_of(slot, kSmall);
 #ifndef CONTROL
-  place.chunk->identity.bits ^= 1 << 6;
+  place.chunk->identity.bits ^= uint64_t{1} << 57;
   free(at(slot));
 #endif
   keep(place.chunk);

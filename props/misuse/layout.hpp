@@ -39,7 +39,7 @@ struct Place {
   return process_vm_readv(getpid(), &here, 1, &there, 1, 0) == static_cast<ssize_t>(bytes);
 }
 
-/// The place of a slot that malloc(size) gave. It looks for a header that names its own colour and class, since the
+/// The place of a slot that malloc(size) gave. It looks for a header that names its own place and class, since the
 /// registry, which knows, is not to be seen from here.
 [[nodiscard]] inline Place place_of(const void* slot, size_t size) {
   const stave::SizeClass cls = stave::size_class_for(size);
@@ -52,9 +52,10 @@ struct Place {
       alignas(stave::Chunk) char copy[sizeof(stave::Chunk)];
       if (!readable(start + colour * stave::kLine, copy, sizeof copy)) break;
       const auto* header = opaque(reinterpret_cast<const stave::Chunk*>(copy));
-      if (header->owner != nullptr && header->size_class() == cls && header->identity.colour() == colour) {
-        return {reinterpret_cast<stave::Chunk*>(start + colour * stave::kLine), shape, start,
-                static_cast<uint32_t>(offset / shape.slot_size)};
+      char* const place = start + colour * stave::kLine;
+      if (header->owner != nullptr && header->size_class() == cls &&
+          header->identity.header() == reinterpret_cast<uintptr_t>(place)) {
+        return {reinterpret_cast<stave::Chunk*>(place), shape, start, static_cast<uint32_t>(offset / shape.slot_size)};
       }
     }
   }

@@ -49,7 +49,7 @@ inline commit(location, value)
   :: location == LOC_H(0) -> mem_h[0] = value
   :: location == LOC_G(0) -> mem_g[0] = value
   :: location == LOC_CL(0) -> mem_cl[0] = value
-  :: location == LOC_CURSOR(0) -> mem_cursor[0] = value
+  :: location == LOC_OPEN(0) -> mem_open[0] = value
   :: location == LOC_VISITED(0) -> visited[0] = value
   :: location == LOC_LINK(0) -> link_[0] = value
   :: location >= LOC_MAIL(0) && location < LOC_MAIL(NMAIL) -> mail[location - LOC_MAIL(0)] = value
@@ -87,7 +87,7 @@ inline fork_now()
     live[0] = kept;
 #ifndef OWN
     L[0] = 0; H[0] = 0; G[0] = 0; CL[0] = 0;    /* the owner's view went with it */
-    cursor[0] = 0; A[0] = 0;
+    open[0] = 0; cursor[0] = 0; A[0] = 0;
 #endif
     if :: inbox[0] == 0 -> link_[0] = 0 :: else fi
   }
@@ -172,7 +172,7 @@ inline repair_word(c)                   /* impl: repair_word */
     k = d & ~l;                         /* collected, its D and R not yet cleared */
     words = 0;                          /* known? */
     if
-    :: mem_cursor[0] == 0 ->
+    :: !mem_open[0] ->
        if
        :: mem_g[c] == GUARD(l, old) -> words = 1
 #ifndef NO_REPAIR_TORN_FREE
@@ -241,8 +241,8 @@ again:
   pending[c] = 0; MAY_TEAR;
 #endif
   visited[c] = 0; MAY_TEAR;
-#ifndef NO_RESET_CURSOR
-  mem_cursor[0] = 0
+#ifndef NO_RESET_RECORD
+  mem_open[0] = 0
 #endif
 }
 
@@ -332,7 +332,7 @@ proctype child_owner()
   sweep_if_torn(0);
   atomic {
     L[0] = mem_l[0]; H[0] = mem_h[0]; G[0] = mem_g[0]; CL[0] = mem_cl[0];
-    cursor[0] = mem_cursor[0]
+    open[0] = mem_open[0]
   }
 #endif
   do

@@ -264,7 +264,7 @@ active proctype owner() WHILE_ALIVE
   :: atomic { !released[CHUNK(1)] && A[0] == 0 -> skip } refill(OWNER_T, 1)
 #endif
 #if MAXGEN > 0
-  :: atomic { cursor[0] != 0 && A[0] == 0 -> skip } close_cursor(OWNER_T, 0)
+  :: atomic { cursor[0] != 0 && A[0] == 0 -> skip } leave_word(OWNER_T, 0)
   :: atomic { MAY_RELEASE(0) -> skip } release_chunk(OWNER_T, 0)
   :: acquire_chunk(0)
 #endif

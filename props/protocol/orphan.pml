@@ -49,7 +49,7 @@ inline commit(location, value)
   :: location == LOC_H(0) -> mem_h[0] = value
   :: location == LOC_G(0) -> mem_g[0] = value
   :: location == LOC_CL(0) -> mem_cl[0] = value
-  :: location == LOC_CURSOR(0) -> mem_cursor[0] = value
+  :: location == LOC_OPEN(0) -> mem_open[0] = value
   :: location == LOC_LINK(0) -> link_[0] = value
   :: location >= LOC_MAIL(0) && location < LOC_MAIL(NMAIL) -> mail[location - LOC_MAIL(0)] = value
   :: location == LOC_STATE -> heap_state = value
@@ -147,8 +147,8 @@ inline own_heap(t)
 #else
     L[0] = mem_l[0]; H[0] = mem_h[0]; G[0] = mem_g[0];
 #endif
-    CL[0] = mem_cl[0]; cursor[0] = mem_cursor[0];           /* the open word stays open ... */
-    if :: cursor[0] -> H[0] = ALL & ~(L[0] | A[0]) :: else fi           /* ... and what it holds follows */
+    CL[0] = mem_cl[0]; open[0] = mem_open[0];               /* an open word stays open ... */
+    if :: open[0] -> H[0] = ALL & ~(L[0] | A[0]) :: else fi             /* ... and what it holds follows */
   }
 }
 

@@ -1,7 +1,8 @@
 /* The protocol of a chunk's words, one inline per C++ function (`impl:` tags; ci/prove checks the names).
  *
  * Words are numbered through: word w belongs to chunk w / NW and has NS slots; bit s of L, H, R, D stands for slot s.
- * A heap has one open word at a time (`cursor`): the word that it hands out from.
+ * A heap hands out from one word at a time (`cursor`). The words of a chunk are open or closed together, whether one of
+ * them is the heap's `cursor` or not.
  *
  * What a variant takes away or makes wrong stands under #ifdef / #ifndef of the variant's name.
  *
@@ -20,7 +21,8 @@
 /* ---- memory ---- */
 byte L[NC], H[NC];                      /* owner's view: live, held */
 byte A[NH];                             /* the cursor's candidates */
-byte cursor[NH];                        /* the open word + 1, or 0 */
+byte cursor[NH];                        /* the word that serves + 1, or 0 */
+bit open[NCHUNK];                       /* the chunk has a record in its heap */
 byte mem_l[NC];                         /* live, as other threads see it */
 byte R[NC], D[NC];                      /* marked, done */
 byte pending[NCHUNK];                   /* words whose done bits wait to be collected and were signalled */
@@ -50,26 +52,28 @@ bit false_death, double_hand_out, silent_double_free, late_death, recycled_acces
 #define LOC_SLOT(w)  (2 * NC + (w))     /* the freer's last store to the slot itself (poison) */
 #define LOC_H(w)     (3 * NC + (w))
 #define LOC_G(w)     (4 * NC + (w))
-#define LOC_CL(h)    (5 * NC + (h))
-#define LOC_CURSOR(h) (5 * NC + NH + (h))
-#define LOC_VISITED(k) (5 * NC + 2 * NH + (k))
-#define LOC_MAIL(k)  (6 * NC + 2 * NH + (k))
+#define LOC_CL(w)    (5 * NC + (w))
+#define LOC_OPEN(k)  (6 * NC + (k))
+#define LOC_VISITED(k) (7 * NC + (k))
+#define LOC_MAIL(k)  (8 * NC + (k))
 
 /* WORDS: what the owner alone reads is memory too, because somebody else may have to go on with it (fork, adoption).
- * A closed word has its guard G, here a perfect function of (L, H), the real one is keyed; instead of it the open word
- * has a copy of L in the cursor, and its H in memory is 0: held is what is neither live nor a candidate. Without WORDS
- * nobody else ever looks, and all this is left out. H[] is the owner's view, whether it stands in memory or not.
+ * A closed word has its guard G, here a perfect function of (L, H), the real one is keyed; instead of it an open word
+ * has a copy of L in its chunk's record, and its H in memory is 0: held is what is neither live nor a candidate. (Nobody
+ * leaves a word here before its candidates are used up: nothing is `fresh`.) Without WORDS nobody else ever looks, and
+ * all this is left out. H[] is the owner's view, whether it stands in memory or not.
  * The program order of the stores (L, H, then guard or copy) is part of the protocol: fork's child relies on it. */
 #define GUARD(l, h) ((l) | ((h) << NS))
-#define OPEN(w) (cursor[HEAP(w)] == (w) + 1)
+#define OPEN(w) open[CHUNK(w)]
 #ifdef WORDS
-byte G[NC], CL[NH];                     /* the owner's view */
-byte mem_h[NC], mem_g[NC], mem_cl[NH], mem_cursor[NH];
+byte G[NC], CL[NC];                     /* the owner's view */
+byte mem_h[NC], mem_g[NC], mem_cl[NC];
+bit mem_open[NCHUNK];
 bit visited[NCHUNK];
 #define PLAIN(t, location, view, value) atomic { buf[t].n < SB -> view = value; store(t, location, view) }
 #define VERIFY(w) \
   if \
-  :: OPEN(w) && CL[HEAP(w)] != L[w] -> DIE \
+  :: OPEN(w) && CL[w] != L[w] -> DIE \
   :: !OPEN(w) && G[w] != GUARD(L[w], H[w]) -> DIE \
   :: else \
   fi
@@ -146,7 +150,7 @@ inline hand_out(t, w, b)                /* impl: hand_out */
     l = L[w] | (b)                      /* a plain read, change, write: whoever gets between would be overwritten */
   }
   atomic { buf[t].n < SB -> L[w] = l; l = 0; store(t, LOC_L(w), L[w]) }
-  PLAIN(t, LOC_CL(HEAP(w)), CL[HEAP(w)], L[w]);
+  PLAIN(t, LOC_CL(w), CL[w], L[w]);
 #ifndef NO_PUBLISH_FENCE
   fence_release(t)                      /* the pointer may be passed on by a relaxed store: L first */
 #else
@@ -160,7 +164,7 @@ inline write_word(t, w)                 /* impl: free_in_word */
 #ifdef WORDS
   if
   :: OPEN(w) ->
-     PLAIN(t, LOC_CL(HEAP(w)), CL[HEAP(w)], L[w])
+     PLAIN(t, LOC_CL(w), CL[w], L[w])
   :: else ->
      atomic { buf[t].n < SB -> store(t, LOC_H(w), H[w]) }
      PLAIN(t, LOC_G(w), G[w], GUARD(L[w], H[w]))
@@ -452,7 +456,7 @@ inline clear_r(t, w)
 }
 
 /* ---- owner: an empty chunk goes back, and comes again ---- */
-/* May the chunk go? Nothing live, and no word open. What is not collected is still live. */
+/* May the chunk go? Nothing live, and no word serves. What is not collected is still live. */
 #if NW > 1
 #define EMPTY(c) (L[(c) * NW] == 0 && L[(c) * NW + 1] == 0)
 #ifdef RELEASE_LOADS_MARK
@@ -537,15 +541,9 @@ inline collect_one(t, w)
 }
 
 /* ---- owner: refill ---- */
-#ifdef WORDS                            /* the copies first, then the cursor says that they count */
-#define OPEN_STORE(t, h, value) PLAIN(t, LOC_CURSOR(h), cursor[h], value)
-#else
-#define OPEN_STORE(t, h, value) cursor[h] = value
-#endif
-
 inline refill(t, w)                     /* impl: refill */
 {
-  close_cursor(t, HEAP(w));
+  leave_word(t, HEAP(w));
 #ifdef CLEAR_QUEUE_ELSEWHERE            /* "no need to wait for the inbox: look what is pending" */
   atomic { DRAINED(t) -> words = pending[CHUNK(w)]; pending[CHUNK(w)] = 0 }
   if
@@ -558,26 +556,59 @@ inline refill(t, w)                     /* impl: refill */
   collect_word(t, w);
 #endif
   if :: inbox[HEAP(w)] -> drain_inbox(t, HEAP(w)) :: else fi;
+#ifdef WORDS                            /* the record may be needed for another chunk, and this one serves no more ... */
+  if
+  :: open[CHUNK(w)] -> close_chunk(t, w); goto left
+  :: skip
+  fi;
+#endif
   if
   :: !released[CHUNK(w)] ->             /* draining may have emptied and released it */
-     take_line(t, w);
-     if
-     :: l ->
-        PLAIN(t, LOC_CL(HEAP(w)), CL[HEAP(w)], L[w]);
-        atomic { OPEN_STORE(t, HEAP(w), (w) + 1); A[HEAP(w)] = l; H[w] = r }
-#ifdef WORDS
-        atomic { buf[t].n < SB -> store(t, LOC_H(w), 0) }
-#endif
-     :: else
-     fi;
-     r = 0;
-     l = 0
+     if :: !open[CHUNK(w)] -> open_chunk(t, w) :: else fi;
+     take_word(t, w);
+     atomic { if :: l -> cursor[HEAP(w)] = (w) + 1; A[HEAP(w)] = l; H[w] = r :: else fi; l = 0; r = 0 }
   :: else
-  fi
+  fi;
+left:
+  skip
+}
+
+inline leave_word(t, h)                 /* impl: leave_word */
+{
+  atomic {
+    if :: cursor[h] != 0 -> VERIFY(cursor[h] - 1) :: else fi;
+    cursor[h] = 0;
+    A[h] = 0
+  }
+}
+
+/* The copies first, then the record says that they count. */
+inline open_chunk(t, w)                 /* impl: open_chunk */
+{
+#ifdef WORDS
+  atomic { VERIFY(w) }
+  PLAIN(t, LOC_CL(w), CL[w], L[w]);
+  PLAIN(t, LOC_OPEN(CHUNK(w)), open[CHUNK(w)], 1);
+  atomic { buf[t].n < SB -> store(t, LOC_H(w), 0) }
+#else
+  open[CHUNK(w)] = 1
+#endif
+}
+
+inline close_chunk(t, w)                /* impl: close_chunk */
+{
+#ifdef WORDS
+  atomic { VERIFY(w) }
+  PLAIN(t, LOC_G(w), G[w], GUARD(L[w], H[w]));
+  atomic { buf[t].n < SB -> store(t, LOC_H(w), H[w]) }
+  PLAIN(t, LOC_OPEN(CHUNK(w)), open[CHUNK(w)], 0)
+#else
+  open[CHUNK(w)] = 0
+#endif
 }
 
 /* Some of the held slots become available, nobody can predict which. Leaves the candidates in l, and in r what stays. */
-inline take_line(t, w)                  /* impl: take_line */
+inline take_word(t, w)                  /* impl: take_word */
 {
   atomic {
     VERIFY(w);
@@ -601,21 +632,6 @@ inline take_line(t, w)                  /* impl: take_line */
     l = ALL & ~L[w] & ~r
 #endif
   }
-}
-
-inline close_cursor(t, h)               /* impl: close_cursor */
-{
-  k = cursor[h];
-  if
-  :: k != 0 ->
-     atomic { VERIFY(k - 1) }
-     PLAIN(t, LOC_G(k - 1), G[k - 1], GUARD(L[k - 1], H[k - 1]));
-#ifdef WORDS
-     atomic { buf[t].n < SB -> store(t, LOC_H(k - 1), H[k - 1]) }
-#endif
-     atomic { OPEN_STORE(t, h, 0); A[h] = 0; k = 0 }
-  :: else
-  fi
 }
 
 inline acquire_chunk(c)                 /* impl: acquire_chunk */

@@ -207,8 +207,8 @@ Chunk* Arena<S>::make_chunk(char* start, SizeClass cls, GuardKind guard, void* o
   // The page may hold what an earlier life left: the memory of a locked page cannot be given back.
   sanitizer::zero_own(chunk, kHeaderBytes + shape.line_count() * sizeof(SlotLine));
   chunk->owner = owner;
-  chunk->identity = RegistryEntry::of_chunk(UnitKind::chunk, cls, colour, 0, guard).identity();
-  chunk->seal = seal_of(constants_->keys.header, chunk, cls, owner);
+  chunk->identity = RegistryEntry::of_chunk(UnitKind::chunk, cls, chunk, guard);
+  chunk->seal = seal_of(constants_->keys.header, chunk->identity, owner);
   chunk->next = chunk;
   chunk->previous = chunk;
   const std::uint64_t empty = 0;
@@ -217,7 +217,7 @@ Chunk* Arena<S>::make_chunk(char* start, SizeClass cls, GuardKind guard, void* o
     line.guard = guard_word(constants_->keys.bitmap, &line, empty, empty);
   }
   for (std::uint32_t unit = 0; unit != std::uint32_t{1} << shape.units_log2; ++unit) {
-    registry.set(address_of(start) + unit * kUnit, RegistryEntry::of_chunk(UnitKind::chunk, cls, colour, unit, guard));
+    registry.set(address_of(start) + unit * kUnit, chunk->identity);
   }
   ++counts.chunks;
   return chunk;
@@ -244,7 +244,7 @@ void Arena<S>::release_chunk(Chunk* chunk) {
   const ClassShape& shape = constants_->shapes[cls];
   for (std::uint32_t unit = 0; unit != std::uint32_t{1} << shape.units_log2; ++unit) {
     registry.set(address_of(start) + unit * kUnit,
-                 RegistryEntry::of_chunk(UnitKind::vacant, cls, entry.colour(), unit, entry.guard()));
+                 RegistryEntry::of_chunk(UnitKind::vacant, cls, chunk, entry.guard()));
   }
   char* const slots = start + shape.slots_offset;
   const std::size_t bytes = shape.chunk_bytes() - shape.slots_offset - constants_->page;

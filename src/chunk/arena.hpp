@@ -86,7 +86,7 @@ class Arena {
       for (std::uint32_t cell = 0; cell != span->cells; ++cell) {
         const std::uintptr_t address = address_of(span->start) + cell * bytes;
         const RegistryEntry entry = registry.find(address);
-        if (entry.is_chunk()) visit(header_at(address, entry));
+        if (entry.is_chunk()) visit(header_of(entry));
       }
     }
   }

@@ -106,7 +106,7 @@ class Fixture {
   Fault fault_{};
   KernelPages kernel_;
   std::vector<std::uint64_t> used_;
-  std::vector<std::atomic<std::uint32_t>> entries_;
+  std::vector<std::atomic<std::uint64_t>> entries_;
   std::size_t units_;
   char* region_ = nullptr;
 };
@@ -117,6 +117,10 @@ class ArenaOf : public testing::Test {
   using Fix = Fixture<S>;
 };
 using Storages = testing::Types<ProcessStorage, InstanceStorage>;
+std::uint32_t colour_of(const Chunk* chunk) {
+  return static_cast<std::uint32_t>((address_of(chunk) - address_of(chunk->start())) / kLine);
+}
+
 TYPED_TEST_SUITE(ArenaOf, Storages);
 
 TYPED_TEST(ArenaOf, a_fresh_chunk_is_sealed_registered_and_empty) {
@@ -129,14 +133,15 @@ TYPED_TEST(ArenaOf, a_fresh_chunk_is_sealed_registered_and_empty) {
       EXPECT_TRUE(chunks.insert(chunk).second);
       EXPECT_EQ(chunk->owner, &fix->owner);
       EXPECT_EQ(chunk->size_class(), size_class_for(size));
-      EXPECT_EQ(chunk->seal, seal_of(fix->constants.keys.header, chunk, chunk->size_class(), &fix->owner));
+      EXPECT_EQ(chunk->seal, seal_of(fix->constants.keys.header, fix->entry(chunk->start()), &fix->owner));
       EXPECT_EQ(chunk->opened, 0U);
-      EXPECT_EQ(chunk->available, 0U);
+      EXPECT_EQ(chunk->available(), 0U);
       EXPECT_EQ(chunk->next, chunk);
       EXPECT_EQ(chunk->previous, chunk);
       EXPECT_EQ(chunk->pending.load(), 0U);
       const ClassShape& shape = fix->shape(chunk);
-      EXPECT_LT(chunk->identity.colour(), shape.colour_count);
+      EXPECT_LT(colour_of(chunk), shape.colour_count);
+      EXPECT_EQ(chunk->identity.bits, fix->entry(chunk->start()).bits);
       EXPECT_EQ(address_of(chunk->start()) % kUnit, 0U);
       for (std::size_t line = 0; line != shape.line_count(); ++line) {
         const SlotLine& words = chunk->lines()[line];
@@ -146,8 +151,8 @@ TYPED_TEST(ArenaOf, a_fresh_chunk_is_sealed_registered_and_empty) {
       for (std::uint32_t unit = 0; unit != 1U << shape.units_log2; ++unit) {
         const RegistryEntry entry = fix->entry(chunk->start() + unit * kUnit + 77);
         EXPECT_TRUE(entry.is_chunk());
-        EXPECT_EQ(entry.unit(), unit);
-        EXPECT_EQ(header_at(address_of(chunk->start()) + unit * kUnit + 77, entry), chunk);
+        EXPECT_EQ(entry.start(), address_of(chunk->start()));
+        EXPECT_EQ(header_of(entry), chunk);
       }
       fill(fix->slots(chunk), shape.slots_bytes, 0xa5);
     }
@@ -296,7 +301,7 @@ TYPED_TEST(ArenaOf, colours_differ_and_stay_within_the_header_page) {
   for (int i = 0; i != 200; ++i) {
     Chunk* const chunk = fix->acquire(1000);
     ASSERT_NE(chunk, nullptr);
-    colours.insert(chunk->identity.colour());
+    colours.insert(colour_of(chunk));
     EXPECT_LE(address_of(chunk->lines() + fix->shape(chunk).line_count()), address_of(chunk->start()) + page_size());
   }
   EXPECT_GE(colours.size(), fix->constants.shapes[size_class_for(1000)].colour_count / 2U);
@@ -327,8 +332,8 @@ TYPED_TEST(ArenaOf, a_pool_that_names_what_is_not_vacant_is_corrupt) {
   fix->arena.release_chunk(chunk);
   const RegistryEntry entry = fix->entry(start);
   for (const RegistryEntry wrong :
-       {RegistryEntry{}, RegistryEntry::of_chunk(UnitKind::chunk, entry.size_class(), 0, 0, entry.guard()),
-        RegistryEntry::of_chunk(UnitKind::vacant, entry.size_class() + 1, 0, 0, entry.guard())}) {
+       {RegistryEntry{}, RegistryEntry::of_chunk(UnitKind::chunk, entry.size_class(), start, entry.guard()),
+        RegistryEntry::of_chunk(UnitKind::vacant, entry.size_class() + 1, start, entry.guard())}) {
     fix->arena.registry.set(address_of(start), wrong);
     EXPECT_EQ(fix->fault_of([&] { (void)fix->acquire(64); }), Fault::corrupt_list);
   }

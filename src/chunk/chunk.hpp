@@ -25,9 +25,9 @@ namespace stave {
 ///
 /// Invariants (verify() runs them):
 ///
-///   C1  seal == seal_of(...): address (which tells the colour), class and owner are as when the chunk was made
+///   C1  identity is what the registry has, and seal == seal_of(identity, owner)
 ///
-///   C2  available + popcount of all live bits + free slots of the open word == opened
+///   C2  available + popcount of all live bits + slots that its class's cursor offers == opened
 ///
 ///   C3  next->previous == this and previous->next == this, within the list that `place` names
 ///
@@ -44,24 +44,37 @@ struct alignas(64) Chunk {
     full,     ///< in the list of those with few or none
   };
 
+  /// More than any chunk has slots.
+  static constexpr std::uint32_t kNever = ~std::uint32_t{0};
+
   // Constant while the chunk lives, and sealed.
   void* owner;             ///< the thread heap
-  std::uint64_t seal;      ///< over address, class and owner
-  RegistryEntry identity;  ///< class and colour, as the registry has them
+  std::uint64_t seal;      ///< over identity and owner
+  RegistryEntry identity;  ///< its units' entry in the registry: address, class, kind of guards
   // The owner's.
-  std::uint32_t available;  ///< opened slots that are not live; held ones count, those of the open word do not
+  std::uint32_t until_notified;  ///< so many more available slots, and the lists want to know
+  std::uint32_t notify_at;       ///< those are so many then
   Chunk* next;
   Chunk* previous;
-  std::uint32_t opened;     ///< slots below this index may be handed out
-  std::uint32_t notify_at;  ///< chunk_gained wants to know when `available` reaches this
-  std::uint16_t cursor;     ///< the line to look at first
+  std::uint32_t opened;  ///< slots below this index may be handed out
+  std::uint16_t cursor;  ///< the line to look at first
   Place place;
+  std::uint8_t record;         ///< if the chunk is open: which of its class's records it has; not to be believed
   std::uint8_t short_refills;  ///< refills that found few candidates since a page was opened
 
   // Written by other threads: a line of its own, so that remote frees do not slow the owner.
   alignas(64) std::atomic<std::uint64_t> pending;  ///< lines with a remote free that was not signalled yet, a bit each
   std::atomic<Chunk*> inbox_next;                  ///< written by whoever pushes, read by whoever pops
   std::atomic<std::uint32_t> visited;              ///< sticky: a remote free was begun here at some time
+
+  /// Opened slots that are neither live nor offered by the cursor: held ones count. Free counts one more by counting
+  /// `until_notified` down, which is the cheapest.
+  [[nodiscard]] std::uint32_t available() const { return notify_at - until_notified; }
+  void set_available(std::uint32_t slots) { until_notified = notify_at - slots; }
+  void notify_when(std::uint32_t slots) {
+    until_notified = slots - available();
+    notify_at = slots;
+  }
 
   [[nodiscard]] std::uint32_t size_class() const { return identity.size_class(); }
   [[nodiscard]] SlotLine* lines() { return reinterpret_cast<SlotLine*>(this + 1); }
@@ -75,10 +88,8 @@ static_assert(sizeof(Chunk) == kHeaderBytes);
 
 /// A 64-bit keyed, non-linear tag over everything that stays constant while a chunk lives. Not a checksum: its tags
 /// cannot be forged from known pairs by linear arithmetic.
-STAVE_FAST std::uint64_t seal_of(const Key& key, const void* header, std::uint32_t size_class, const void* owner) {
-  // A header's address has 48 bits at most: the class fits above them.
-  const std::uint64_t place = address_of(header) ^ std::uint64_t{size_class} << 48;
-  return multiply_fold(place ^ key.a, address_of(owner) ^ key.b) + key.a;
+STAVE_FAST std::uint64_t seal_of(const Key& key, RegistryEntry identity, const void* owner) {
+  return multiply_fold(identity.bits ^ key.a, address_of(owner) ^ key.b) + key.a;
 }
 
 /// Whether a header is what the registry and its seal say, and its chunk `owner`'s. The seal is computed from what is
@@ -87,18 +98,21 @@ STAVE_FAST bool header_holds_for(const Key& key, const Chunk* chunk, RegistryEnt
 #if defined(STAVE_MUTANT_seal_not_checked)
   if (chunk->owner == owner) return true;
 #endif
-  return chunk->owner == owner && chunk->seal == seal_of(key, chunk, entry.size_class(), owner) &&
-         chunk->identity.bits == entry.identity().bits;
+  return chunk->owner == owner && chunk->seal == seal_of(key, entry, owner) && chunk->identity.bits == entry.bits;
 }
 
-/// The same for whatever owner the header names. Its class and colour may be used only after that.
+/// The same for whatever owner the header names. Its identity may be used only after that.
 STAVE_FAST bool header_holds(const Key& key, const Chunk* chunk, RegistryEntry entry) {
   return header_holds_for(key, chunk, entry, chunk->owner);
 }
 
-/// The header of the chunk to which a registered unit belongs.
-STAVE_FAST Chunk* header_at(std::uintptr_t address, RegistryEntry entry) {
-  return reinterpret_cast<Chunk*>(align_down(address, kUnit) + entry.header_offset());
+/// The opened slots among the 64 of a word.
+[[nodiscard]] inline std::uint64_t opened_in(const Chunk* chunk, const SlotLine* line) {
+  const auto first = static_cast<std::uint32_t>(line - chunk->lines()) * 64;
+  return first >= chunk->opened ? 0 : low_bits(chunk->opened - first);
 }
+
+/// The header of the chunk to which a registered unit belongs.
+STAVE_FAST Chunk* header_of(RegistryEntry entry) { return reinterpret_cast<Chunk*>(entry.header()); }
 
 }  // namespace stave

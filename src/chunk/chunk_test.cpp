@@ -16,34 +16,45 @@ const Chunk* header(std::uint32_t colour, std::uintptr_t start = kStart) {
   return reinterpret_cast<const Chunk*>(start + colour * kLine);
 }
 
+RegistryEntry identity(std::uint32_t cls, const Chunk* chunk, GuardKind guard = GuardKind::advice) {
+  return RegistryEntry::of_chunk(UnitKind::chunk, cls, chunk, guard);
+}
+
 TEST(Seal, depends_on_each_field) {
   std::set<std::uint64_t> seen;
-  for (std::uint32_t cls = 0; cls != 128; ++cls) EXPECT_TRUE(seen.insert(seal_of(kKey, header(3), cls, kOwner)).second);
+  const auto is_new = [&](RegistryEntry entry, const void* owner) {
+    return seen.insert(seal_of(kKey, entry, owner)).second;
+  };
+  for (std::uint32_t cls = 0; cls != 128; ++cls) EXPECT_TRUE(is_new(identity(cls, header(3)), kOwner));
   for (std::uint32_t colour = 0; colour != 64; ++colour) {
     if (colour != 3) {
-      EXPECT_TRUE(seen.insert(seal_of(kKey, header(colour), 0, kOwner)).second);
+      EXPECT_TRUE(is_new(identity(0, header(colour)), kOwner));
     }
   }
-  for (unsigned bit = 16; bit != 47; ++bit) {
-    EXPECT_TRUE(seen.insert(seal_of(kKey, header(3, kStart ^ std::uintptr_t{1} << bit), 0, kOwner)).second);
+  for (unsigned bit = 16; bit != 48; ++bit) {
+    EXPECT_TRUE(is_new(identity(0, header(3, kStart ^ std::uintptr_t{1} << bit)), kOwner));
   }
+  EXPECT_TRUE(is_new(identity(0, header(3), GuardKind::none), kOwner));
+  EXPECT_TRUE(is_new(identity(0, header(3), GuardKind::protection), kOwner));
+  EXPECT_TRUE(is_new(RegistryEntry::of_chunk(UnitKind::vacant, 0, header(3), GuardKind::advice), kOwner));
   for (unsigned bit = 6; bit != 47; ++bit) {
     const auto* const other = reinterpret_cast<const void*>(address_of(kOwner) ^ std::uintptr_t{1} << bit);
-    EXPECT_TRUE(seen.insert(seal_of(kKey, header(3), 0, other)).second) << bit;
+    EXPECT_TRUE(is_new(identity(0, header(3)), other)) << bit;
   }
-  EXPECT_TRUE(seen.insert(seal_of(kKey, header(3), 0, nullptr)).second);
+  EXPECT_TRUE(is_new(identity(0, header(3)), nullptr));
 }
 
 TEST(Seal, depends_on_each_bit_of_the_key) {
-  std::set<std::uint64_t> seen{seal_of(kKey, header(0), 1, kOwner)};
+  const RegistryEntry entry = identity(1, header(0));
+  std::set<std::uint64_t> seen{seal_of(kKey, entry, kOwner)};
   for (unsigned bit = 0; bit != 64; ++bit) {
-    EXPECT_TRUE(seen.insert(seal_of({kKey.a ^ std::uint64_t{1} << bit, kKey.b}, header(0), 1, kOwner)).second);
-    EXPECT_TRUE(seen.insert(seal_of({kKey.a, kKey.b ^ std::uint64_t{1} << bit}, header(0), 1, kOwner)).second);
+    EXPECT_TRUE(seen.insert(seal_of({kKey.a ^ std::uint64_t{1} << bit, kKey.b}, entry, kOwner)).second);
+    EXPECT_TRUE(seen.insert(seal_of({kKey.a, kKey.b ^ std::uint64_t{1} << bit}, entry, kOwner)).second);
   }
 }
 
 TEST(Seal, is_not_linear) {
-  const auto tag = [](std::uintptr_t flip) { return seal_of(kKey, header(0, kStart ^ flip), 0, kOwner); };
+  const auto tag = [](std::uintptr_t flip) { return seal_of(kKey, identity(0, header(0, kStart ^ flip)), kOwner); };
   int same = 0;
   for (unsigned bit = 16; bit != 44; ++bit) {
     const std::uintptr_t a = std::uintptr_t{1} << bit;
@@ -52,17 +63,6 @@ TEST(Seal, is_not_linear) {
     if (tag(0) - tag(a) == tag(b) - tag(a | b)) ++same;
   }
   EXPECT_LE(same, 1);
-}
-
-TEST(Chunk, header_is_found_from_every_unit_and_colour) {
-  for (std::uint32_t colour = 0; colour != 64; ++colour) {
-    for (std::uint32_t unit = 0; unit != 16; ++unit) {
-      const RegistryEntry entry = RegistryEntry::of_chunk(UnitKind::chunk, 5, colour, unit, GuardKind::advice);
-      for (const std::uintptr_t offset : {std::uintptr_t{0}, std::uintptr_t{1}, std::uintptr_t{0x8000}, kUnit - 1}) {
-        EXPECT_EQ(header_at(kStart + unit * kUnit + offset, entry), header(colour)) << colour << " " << unit;
-      }
-    }
-  }
 }
 
 TEST(Chunk, start_is_its_first_byte_whatever_its_colour) {

@@ -19,37 +19,33 @@ enum class UnitKind : std::uint32_t { none = 0, chunk = 1, vacant = 2, large = 4
 /// How the guard pages of a chunk were laid.
 enum class GuardKind : std::uint32_t { none = 0, advice = 1, protection = 2 };
 
-/// The entry of one unit, 32 bits.
+/// The entry of one unit, 64 bits. All units of a chunk have the same.
 ///
-///   bits   0-2   3-4         6-12   16-19  20-25     large: 3-31
-///          kind  guard kind  class  unit   colour    number of the record
+///   bits   57-63  6-47                     3-4         0-2      large: 3-31
+///          class  address of the header    guard kind  kind     number of the record
 ///
-/// The unit lies where it is already multiplied by 64 KiB.
+/// A header's address is a multiple of 64 and has 48 bits at most.
 struct RegistryEntry {
-  std::uint32_t bits = 0;
+  std::uint64_t bits = 0;
 
-  [[nodiscard]] static constexpr RegistryEntry of_chunk(UnitKind kind, std::uint32_t cls, std::uint32_t colour,
-                                                        std::uint32_t unit, GuardKind guard) {
-    return {static_cast<std::uint32_t>(kind) | static_cast<std::uint32_t>(guard) << 3 | cls << 6 | unit << 16 |
-            colour << 20};
+  [[nodiscard]] static RegistryEntry of_chunk(UnitKind kind, std::uint32_t cls, const void* header, GuardKind guard) {
+    return {static_cast<std::uint64_t>(kind) | static_cast<std::uint64_t>(guard) << 3 | address_of(header) |
+            std::uint64_t{cls} << 57};
   }
   [[nodiscard]] static constexpr RegistryEntry of_large(std::uint32_t record) {
-    return {static_cast<std::uint32_t>(UnitKind::large) | record << 3};
+    return {static_cast<std::uint64_t>(UnitKind::large) | std::uint64_t{record} << 3};
   }
 
   [[nodiscard]] constexpr UnitKind kind() const { return static_cast<UnitKind>(bits & 7); }
   [[nodiscard]] constexpr bool is_chunk() const { return (bits & 1) != 0; }
-  [[nodiscard]] constexpr std::uint32_t size_class() const { return bits >> 6 & 127; }
-  [[nodiscard]] constexpr std::uint32_t colour() const { return bits >> 20 & 63; }
-  /// Class and colour alone, where they stand.
-  [[nodiscard]] constexpr RegistryEntry identity() const { return {bits & (127U << 6 | 63U << 20)}; }
-  [[nodiscard]] constexpr std::uint32_t unit() const { return bits >> 16 & 15; }
+  /// 0 for what is not a chunk.
+  [[nodiscard]] constexpr std::uint32_t size_class() const { return static_cast<std::uint32_t>(bits >> 57); }
+  /// Of the chunk, vacant or not, to which the unit belongs.
+  [[nodiscard]] constexpr std::uintptr_t header() const { return bits & 0xffff'ffff'ffc0; }
+  /// The first byte of that chunk.
+  [[nodiscard]] constexpr std::uintptr_t start() const { return bits & 0xffff'ffff'0000; }
   [[nodiscard]] constexpr GuardKind guard() const { return static_cast<GuardKind>(bits >> 3 & 3); }
-  /// What to add to the start of the unit to find the header of its chunk.
-  [[nodiscard]] constexpr std::uintptr_t header_offset() const {
-    return std::uintptr_t{bits >> 14 & 0xfc0} - std::uintptr_t{bits & 0xf0000};
-  }
-  [[nodiscard]] constexpr std::uint32_t record() const { return bits >> 3; }
+  [[nodiscard]] constexpr std::uint32_t record() const { return static_cast<std::uint32_t>(bits >> 3); }
 };
 inline constexpr std::uint32_t kRecordLimit = std::uint32_t{1} << 29;
 
@@ -72,7 +68,7 @@ class SparseRegistry {
     if (leaf_index >= kRootEntries) [[unlikely]]
       return {};
     // Acquire is for the entries of a leaf that another thread has just made; it pairs with the release in prepare().
-    const std::atomic<std::uint32_t>* const leaf = root_[leaf_index].load(std::memory_order_acquire);
+    const std::atomic<std::uint64_t>* const leaf = root_[leaf_index].load(std::memory_order_acquire);
     if (leaf == nullptr) [[unlikely]]
       return {};
     return {leaf[address >> 16 & (kLeafEntries - 1)].load(std::memory_order_relaxed)};
@@ -86,9 +82,9 @@ class SparseRegistry {
     if (last >= kRootEntries) return false;
     for (std::uintptr_t index = start >> kLeafBits; index <= last; ++index) {
       if (root_[index].load(std::memory_order_relaxed) != nullptr) continue;
-      void* const leaf = pages.map(kLeafEntries * sizeof(std::uint32_t), 0);
+      void* const leaf = pages.map(kLeafEntries * sizeof(std::uint64_t), 0);
       if (leaf == nullptr) return false;
-      root_[index].store(static_cast<std::atomic<std::uint32_t>*>(leaf), std::memory_order_release);
+      root_[index].store(static_cast<std::atomic<std::uint64_t>*>(leaf), std::memory_order_release);
     }
     return true;
   }
@@ -96,18 +92,18 @@ class SparseRegistry {
   /// pre: prepared. A pointer reaches other threads only after its unit's entry, by whatever means the program passes
   /// it on; the entry is written before with release order.
   void set(std::uintptr_t address, RegistryEntry entry) {
-    std::atomic<std::uint32_t>* const leaf = root_[address >> kLeafBits].load(std::memory_order_relaxed);
+    std::atomic<std::uint64_t>* const leaf = root_[address >> kLeafBits].load(std::memory_order_relaxed);
     leaf[address >> 16 & (kLeafEntries - 1)].store(entry.bits, std::memory_order_release);
   }
 
  private:
-  std::atomic<std::atomic<std::uint32_t>*> root_[kRootEntries] = {};
+  std::atomic<std::atomic<std::uint64_t>*> root_[kRootEntries] = {};
 };
 
 /// The registry of an instance: one array for its region.
 class FlatRegistry {
  public:
-  void start(std::uintptr_t region, std::size_t units, std::atomic<std::uint32_t>* entries) {
+  void start(std::uintptr_t region, std::size_t units, std::atomic<std::uint64_t>* entries) {
     region_ = region;
     units_ = units;
     entries_ = entries;
@@ -132,7 +128,7 @@ class FlatRegistry {
  private:
   std::uintptr_t region_ = 0;
   std::size_t units_ = 0;
-  std::atomic<std::uint32_t>* entries_ = nullptr;
+  std::atomic<std::uint64_t>* entries_ = nullptr;
 };
 
 }  // namespace stave

@@ -14,19 +14,21 @@ namespace stave {
 namespace {
 
 TEST(RegistryEntry, gives_back_what_it_was_made_of) {
+  constexpr std::uintptr_t kHighest = (std::uintptr_t{1} << 48) - kUnit;
   for (const UnitKind kind : {UnitKind::chunk, UnitKind::vacant}) {
     for (std::uint32_t cls = 0; cls != kClassCount; ++cls) {
-      for (const std::uint32_t colour : {0U, 1U, 31U, 63U}) {
-        for (std::uint32_t unit = 0; unit != 16; ++unit) {
+      for (const std::uintptr_t start : {kUnit, std::uintptr_t{0x7f3a'12c0'0000}, kHighest}) {
+        for (const std::uint32_t colour : {0U, 1U, 31U, 63U}) {
           for (const GuardKind guard : {GuardKind::none, GuardKind::advice, GuardKind::protection}) {
-            const RegistryEntry entry = RegistryEntry::of_chunk(kind, cls, colour, unit, guard);
+            const std::uintptr_t header = start + colour * kLine;
+            const RegistryEntry entry =
+                RegistryEntry::of_chunk(kind, cls, reinterpret_cast<const void*>(header), guard);
             ASSERT_EQ(entry.kind(), kind);
             ASSERT_EQ(entry.is_chunk(), kind == UnitKind::chunk);
             ASSERT_EQ(entry.size_class(), cls);
-            ASSERT_EQ(entry.colour(), colour);
-            ASSERT_EQ(entry.unit(), unit);
+            ASSERT_EQ(entry.header(), header);
+            ASSERT_EQ(entry.start(), start);
             ASSERT_EQ(entry.guard(), guard);
-            ASSERT_EQ(entry.header_offset(), colour * kLine - unit * kUnit);
           }
         }
       }
@@ -36,6 +38,7 @@ TEST(RegistryEntry, gives_back_what_it_was_made_of) {
     const RegistryEntry entry = RegistryEntry::of_large(record);
     EXPECT_EQ(entry.kind(), UnitKind::large);
     EXPECT_FALSE(entry.is_chunk());
+    EXPECT_EQ(entry.size_class(), 0U);
     EXPECT_EQ(entry.record(), record);
   }
   EXPECT_EQ(RegistryEntry{}.kind(), UnitKind::none);
@@ -74,7 +77,7 @@ class Sparse : public testing::Test {
 };
 
 RegistryEntry some_entry(std::uint32_t n) {
-  return RegistryEntry::of_chunk(UnitKind::chunk, n % 64, n % 61, n % 13, GuardKind::advice);
+  return RegistryEntry::of_chunk(UnitKind::chunk, n % 64, reinterpret_cast<const void*>(n * kUnit), GuardKind::advice);
 }
 
 TEST_F(Sparse, knows_nothing_at_first_wherever_it_is_asked) {
@@ -146,7 +149,7 @@ TEST_F(Sparse, says_when_memory_for_a_leaf_is_out) {
 TEST(FlatRegistry, knows_its_region_and_nothing_else) {
   constexpr std::uintptr_t kRegion = 0x7f3a12c00000;
   constexpr std::size_t kUnits = 10;
-  std::vector<std::atomic<std::uint32_t>> entries(kUnits);
+  std::vector<std::atomic<std::uint64_t>> entries(kUnits);
   FlatRegistry registry;
   EXPECT_EQ(registry.find(0).bits, 0U) << "before its start";
   registry.start(kRegion, kUnits, entries.data());

@@ -147,16 +147,16 @@ using ClassShapes = std::array<ClassShape, kClassCount>;
 
 /// What a pointer's distance from slot 0 means.
 struct SlotIndex {
-  std::uint32_t index;
+  std::uint64_t index;
   bool exact;  ///< the start of slot `index`; otherwise inside of it
 };
 
 /// The high half of offset * 2^64 / size is the quotient, and the low half less than one divisor's worth exactly for
 /// multiples: the rounding of the reciprocal adds less than offset (D. Lemire, O. Kaser, N. Kurz, "Faster remainder by
-/// direct computation", 2019). pre: offset < shape.slots_bytes
-[[nodiscard]] constexpr SlotIndex slot_index(const ClassShape& shape, std::uint32_t offset) {
-  const Uint128 product = static_cast<Uint128>(offset) * shape.reciprocal;
-  return {static_cast<std::uint32_t>(product >> 64), static_cast<std::uint64_t>(product) < shape.reciprocal};
+/// direct computation", 2019). pre: reciprocal is a shape's, offset < its slots_bytes
+[[nodiscard]] constexpr SlotIndex slot_index(std::uint64_t reciprocal, std::uint64_t offset) {
+  const Uint128 product = static_cast<Uint128>(offset) * reciprocal;
+  return {static_cast<std::uint64_t>(product >> 64), static_cast<std::uint64_t>(product) < reciprocal};
 }
 
 static_assert(kSlotSizes.front() == kGrain && kSlotSizes.back() == kLargestSlot);

@@ -100,7 +100,7 @@ TEST(SlotIndex, is_exact_over_the_whole_domain) {
       std::uint32_t start = 0;
       for (std::uint32_t offset = 0; offset != shape.slots_bytes; ++offset) {
         if (offset - start == shape.slot_size) ++index, start = offset;
-        const SlotIndex slot = slot_index(shape, offset);
+        const SlotIndex slot = slot_index(shape.reciprocal, offset);
         if (slot.index != index || slot.exact != (offset == start)) {  // an ASSERT for each of 10^8 takes too long
           FAIL() << "offset " << offset << " of slots of " << shape.slot_size << " is in slot " << index << ", not "
                  << slot.index;

@@ -22,7 +22,7 @@ namespace stave {
 ///   done            1     0     1       1        the remote free is complete, the owner has not collected it
 ///
 /// Invariants (verify() runs them):
-///   L1  guard == guard_word(key, this, live, held), unless the word is open (heap/thread_heap.hpp)
+///   L1  guard == guard_word(key, this, live, held), unless the chunk is open (heap/thread_heap.hpp)
 ///   L2  live and held have no bit in common
 ///   L3  done is within marked, marked is within live
 ///   L4  no bit at or beyond the chunk's opened slots
@@ -41,7 +41,7 @@ struct alignas(64) SlotLine {
 };
 static_assert(sizeof(SlotLine) == 64);
 
-/// The owner writes live, then held, then guard (or the cursor's copies), then done, then marked: a fork's child finds
+/// The owner writes live, then held, then guard (or its copy of live), then done, then marked: a fork's child finds
 /// any prefix of that and no other order, and repair_word knows each. Costs no instruction: the snapshot that fork
 /// takes respects program order.
 STAVE_FAST void keep_order() { std::atomic_signal_fence(std::memory_order_seq_cst); }

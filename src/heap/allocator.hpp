@@ -83,8 +83,11 @@ struct Allocator {
   STAVE_SLOW void* allocate_in_class(ThreadHeap& heap, SizeClass cls, std::size_t requested);
   STAVE_SLOW void* allocate_large(ThreadHeap& heap, std::size_t requested, std::size_t alignment);
   [[nodiscard]] bool refill(ThreadHeap& heap, SizeClass cls);
-  void close_cursor(ThreadHeap& heap, SizeClass cls);
-  /// Closes the cursors and gives back every empty chunk. true if a chunk went.
+  /// Puts the current chunk of a class, if there is one, into its list.
+  void retire_current(ThreadHeap& heap, SizeClass cls);
+  /// Makes a chunk one that has guard words instead of a record.
+  void close_chunk(ThreadHeap& heap, OpenChunk& open);
+  /// Retires the current chunks and gives back every empty one. true if a chunk went.
   bool give_back_empty(ThreadHeap& heap);
   /// The same, and then the whole pages of other chunks that have no live slot. true if anything went.
   bool give_back_all(ThreadHeap& heap);
@@ -129,21 +132,38 @@ struct Allocator {
   [[nodiscard]] Stats stats() const;
 
   // lists.cpp: the chunks of a heap.
+  /// A free made a chunk's available slots as many as the lists want to know. The last thing that the owner does inside
+  /// of its heap, which is left here.
+  STAVE_SLOW void chunk_gained_last(ThreadHeap& heap, Chunk* chunk);
   /// Puts a chunk that is in no list into the list where it belongs, or gives it back if it is empty and one too many.
   void place(ThreadHeap& heap, Chunk* chunk);
   /// Puts it into its list, empty or not.
   void file_chunk(ThreadHeap& heap, Chunk* chunk);
   /// Gives back an empty chunk that is in no list.
-  void release_chunk(Chunk* chunk);
+  void release_chunk(ThreadHeap& heap, Chunk* chunk);
   /// Takes a chunk out of its list, whose neighbours are checked.
   void unlink(ThreadHeap& heap, Chunk* chunk);
 
+  /// The record of a chunk of this heap and class, if it is open; nullptr: it is closed. The header is not believed.
+  STAVE_FAST static OpenChunk* record_of(const ThreadHeap& heap, SizeClass cls, const Chunk* chunk) {
+    const ClassChunks& chunks = heap.classes[cls];
+    const std::uint32_t index = chunk->record;
+    if (index >= chunks.record_count || chunks.records[index]->chunk != chunk) return nullptr;
+    return chunks.records[index];
+  }
+  /// What its heap knows of a word, if that is open.
+  STAVE_FAST static OpenWord* open_word(const ThreadHeap& heap, SizeClass cls, const Chunk* chunk,
+                                        const SlotLine* line) {
+    OpenChunk* const open = record_of(heap, cls, chunk);
+    return open == nullptr ? nullptr : open->words() + (line - chunk->lines());
+  }
   /// The slots of a word that were freed and may not be handed out before its next refill.
   [[nodiscard]] std::uint64_t held_in(const ThreadHeap& heap, const Chunk* chunk, const SlotLine* line) const {
-    const Cursor& cursor = heap.cursors[chunk->size_class()];
-    if (cursor.line != line) return line->held;
-    const auto first = static_cast<std::uint32_t>(line - chunk->lines()) * 64;
-    return low_bits(chunk->opened - first) & ~(line->live.load(std::memory_order_relaxed) | cursor.offered());
+    const SizeClass cls = chunk->size_class();
+    const OpenWord* const open = open_word(heap, cls, chunk, line);
+    if (open == nullptr) return line->held;
+    const std::uint64_t offered = heap.cursors[cls].line == line ? heap.cursors[cls].offered() : 0;
+    return opened_in(chunk, line) & ~(line->live.load(std::memory_order_relaxed) | open->fresh | offered);
   }
 
  private:
@@ -152,57 +172,56 @@ struct Allocator {
   void unlink_orphan(ThreadHeap** link);
   void check_neighbour(ThreadHeap& heap, Chunk* chunk, Chunk* neighbour);
   void push(ThreadHeap& heap, Chunk** list, Chunk* chunk, bool front);
-  /// Makes a word of the chunk the candidates of its class, if one offers at least `few`. `all`: held ones as well.
-  [[nodiscard]] bool take_line(ThreadHeap& heap, Chunk* chunk, std::uint32_t few, bool all = false);
+  /// Makes a chunk that is in no list the current one of its class. pre: the class has a record.
+  void make_current(ThreadHeap& heap, Chunk* chunk);
+  OpenChunk& open_chunk(ThreadHeap& heap, SizeClass cls, Chunk* chunk);
+  /// Makes another record for a class, unless it has enough. false: it has none, and memory is out.
+  [[nodiscard]] bool provide_record(ThreadHeap& heap, SizeClass cls);
+  /// Makes a word of the current chunk the one that serves its class, if one offers at least `few`. `all`: held slots
+  /// as well. pre: no word serves it.
+  [[nodiscard]] bool take_word(ThreadHeap& heap, SizeClass cls, std::uint32_t few, bool all = false);
+  /// No word serves the class any more. What the cursor still offers is fresh again.
+  void leave_word(ThreadHeap& heap, SizeClass cls);
+  /// free of whatever `nearby` does not know. pre: the heap was entered; it is left here.
+  STAVE_SLOW void deallocate_farther(ThreadHeap& heap, void* pointer);
+  /// free of a live slot of a chunk of this heap. false: it is none, and nothing was changed.
+  STAVE_FAST bool free_local(ThreadHeap& heap, Chunk* chunk, RegistryEntry entry, void* pointer);
   /// free of a pointer that is not in a chunk.
   STAVE_SLOW void deallocate_large(void* pointer, RegistryEntry entry);
   /// Frees made slots of a chunk available: it may now be usable, or empty and gone.
   STAVE_FAST void gained(ThreadHeap& heap, Chunk* chunk, std::uint32_t slots) {
-    chunk->available += slots;
-    if (chunk->available >= chunk->notify_at) [[unlikely]]
+    chunk->set_available(chunk->available() + slots);
+    if (chunk->available() >= chunk->notify_at) [[unlikely]]
       chunk_gained(heap, chunk);
   }
   [[nodiscard]] bool discard_free_pages(Chunk* chunk);
   STAVE_SLOW void chunk_gained(ThreadHeap& heap, Chunk* chunk);
-  /// The same, as the last thing that the owner does inside of its heap.
-  STAVE_SLOW void chunk_gained_last(ThreadHeap& heap, Chunk* chunk);
-  /// Whether an owner's word is as the owner left it: by its cursor if it is open, by its guard word if not.
-  STAVE_FAST bool word_holds(const ThreadHeap& heap, SizeClass cls, const SlotLine* line, std::uint64_t live,
-                             std::uint64_t held) const {
-    const Cursor& cursor = heap.cursors[cls];
-    return cursor.line == line ? cursor.holds(live, held) : guard_holds(constants.keys.bitmap, line, live, held);
+  /// Whether an owner's word is as the owner left it: by its copy if it is open, by its guard word if not.
+  STAVE_FAST bool word_holds(const OpenWord* open, const SlotLine* line, std::uint64_t live, std::uint64_t held) const {
+    return open != nullptr ? open->holds(live, held) : guard_holds(constants.keys.bitmap, line, live, held);
   }
-  enum class Word { broken, open, closed };
-  /// The owner frees `slots` of a word that reads `live` and `held`, if it is as the owner left it. The order of the
-  /// stores is the one that fork.cpp relies on. \return which kind of word it is; the free slots of an open one are
-  /// counted when it closes.
-  STAVE_FAST Word free_in_word(ThreadHeap& heap, SizeClass cls, SlotLine* line, std::uint64_t live, std::uint64_t held,
+  /// The owner frees `slots` of a word that reads `live` and `held`. The order of the stores is the one that fork.cpp
+  /// relies on. \return false: it is not as the owner left it; nothing was changed.
+  STAVE_FAST bool free_in_word(OpenWord* open, SlotLine* line, std::uint64_t live, std::uint64_t held,
                                std::uint64_t slots) {
+    if (!word_holds(open, line, live, held)) [[unlikely]]
+      return false;
     const std::uint64_t now = live & ~slots;
-    Cursor& cursor = heap.cursors[cls];
-    if (cursor.line == line) {
-      if (!cursor.holds(live, held)) [[unlikely]]
-        return Word::broken;
-      line->live.store(now, std::memory_order_relaxed);
-      keep_order();
-      cursor.live = now;  // what is neither live nor offered is held
-      return Word::open;
-    }
-    const Key key = constants.keys.bitmap;
-    if (!guard_holds(key, line, live, held)) [[unlikely]]
-      return Word::broken;
     line->live.store(now, std::memory_order_relaxed);
     keep_order();
+    if (open != nullptr) {
+      open->live = now;  // what is free, and neither fresh nor offered, is held
+      return true;
+    }
     line->held = held | slots;
     keep_order();
-    line->guard = guard_word(key, line, now, held | slots);
-    return Word::closed;
+    line->guard = guard_word(constants.keys.bitmap, line, now, held | slots);
+    return true;
   }
   /// Tops up the random bytes for the picks of a heap.
   void draw_noise(ThreadHeap& heap);
-  void open_page(Chunk* chunk);
-  void open_page_if_worn(Chunk* chunk);
-  void retire_current(ThreadHeap& heap, SizeClass cls);
+  void open_page(OpenChunk& open);
+  void open_page_if_worn(OpenChunk& open);
   [[nodiscard]] ThreadHeap* make_heap();
   void signal_owner(ThreadHeap& owner, Chunk* chunk);
   [[nodiscard]] std::uint32_t repair_word(const ThreadHeap& heap, SizeClass cls, Chunk* chunk, SlotLine* line);

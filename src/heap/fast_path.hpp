@@ -41,8 +41,9 @@ STAVE_FAST void* hand_out(ThreadHeap& heap, Cursor& cursor, [[maybe_unused]] std
   char* const slot = cursor.next;
   const std::uint64_t place = cursor.place;
   SlotLine* const line = cursor.line;
+  OpenWord* const word = cursor.word;
   const std::uint64_t live = line->live.load(std::memory_order_relaxed);
-  if (!cursor.holds(live, line->held)) [[unlikely]]
+  if (!word->holds(live, line->held)) [[unlikely]]
     return nullptr;
 #if !defined(STAVE_MUTANT_overlapping_hand_out)
   // A mark on a slot that is not live: two threads freed it at once. (That it is not live follows from line 2.)
@@ -52,7 +53,7 @@ STAVE_FAST void* hand_out(ThreadHeap& heap, Cursor& cursor, [[maybe_unused]] std
   const std::uint64_t now = with_bit(live, place);
   line->live.store(now, std::memory_order_relaxed);
   keep_order();
-  cursor.live = now;
+  word->live = now;
   // The program may pass the pointer on by a relaxed store: whoever then frees it must see its live bit. Pairs with the
   // address dependency from the pointer to remote_free's load. On x86 this keeps the compiler in order, no more.
   std::atomic_thread_fence(std::memory_order_release);
@@ -86,41 +87,48 @@ STAVE_FAST void* allocate(Allocator<S>& allocator, ThreadHeap& heap, std::size_t
   return allocator.allocate_slow(heap, requested);
 }
 
-/// The other border, for a slot of an open word: it comes back on its owner's own thread. From now on it is held, being
-/// neither live nor offered; the next refill of its word decides whether it may be chosen again.
-/// \return false: not on this path; nothing was changed. pre: the heap was entered before.
+/// The other border, for a slot of an open chunk: it comes back on its owner's own thread. From now on it is held,
+/// being neither live nor fresh nor offered; a later refill decides whether it may be chosen again.
 ///
-/// An open word is one of its heap's own, in a chunk whose header verified when it opened, so that an address that is
-/// the start of one of its slots needs no look into the registry.
-STAVE_FAST bool take_back(ThreadHeap& heap, Cursor& cursor, void* pointer) {
-  // As slot_index does it, from the first slot of the open word.
-  const Uint128 product = static_cast<Uint128>(address_of(pointer) - address_of(cursor.slots)) * cursor.reciprocal;
-  const auto place = static_cast<std::uint64_t>(product >> 64);
-  const std::uint64_t live = cursor.live;
-  if (place > 63 || static_cast<std::uint64_t>(product) >= cursor.reciprocal || !has_bit(live, place)) return false;
-  const Chunk* const chunk = cursor.chunk();
-  if (chunk->owner != &heap || chunk->seal != cursor.seal) [[unlikely]]
+/// `word` is the record's of `line`, and `pointer` its slot with the bit `place`.
+/// \return false: not on this path; nothing was changed. pre: the heap was entered before.
+STAVE_FAST bool take_back(OpenWord* word, SlotLine* line, std::uint64_t place, [[maybe_unused]] void* pointer,
+                          [[maybe_unused]] std::size_t slot_size) {
+  const std::uint64_t live = word->live;
+  if (!has_bit(live, place)) [[unlikely]]
     return false;
-  SlotLine* const line = cursor.line;
-  if (has_bit(line->marked.load(std::memory_order_relaxed), place) ||
-      !cursor.holds(line->live.load(std::memory_order_relaxed), line->held)) [[unlikely]]
+  if (has_bit(line->marked.load(std::memory_order_relaxed), place)) [[unlikely]]
     return false;
-  sanitizer::mark_free(pointer, cursor.slot_size);
+  if (!word->holds(line->live.load(std::memory_order_relaxed), line->held)) [[unlikely]]
+    return false;
+  sanitizer::mark_free(pointer, slot_size);
   const std::uint64_t now = without_bit(live, place);
   line->live.store(now, std::memory_order_relaxed);
   keep_order();
-  cursor.live = now;
+  word->live = now;
   return true;
 }
 
 /// free: any pointer is allowed, and any that is not to be freed dies by name before the call returns.
+///
+/// A chunk's header verified when the chunk was opened, and its record says which addresses are its slots: there is no
+/// need to look into the registry. What was allocated last is what is freed next, more often than not.
 template <class S>
 STAVE_FAST void deallocate(Allocator<S>& allocator, ThreadHeap& heap, void* pointer) {
   if (heap.is_busy()) [[unlikely]]
     return allocator.deallocate_elsewhere(heap, pointer);
   heap.enter();
-  if (!take_back(heap, *heap.recent, pointer)) [[unlikely]]
+  const Cursor* const cursor = heap.recent;
+  const SlotIndex slot = slot_index(cursor->reciprocal, address_of(pointer) - address_of(cursor->slots));
+  if (!slot.exact) return allocator.deallocate_slow(heap, pointer);
+  if (slot.index > 63) return allocator.deallocate_slow(heap, pointer);
+  Chunk* const chunk = cursor->open->chunk;
+  if (header_sum(chunk) != cursor->open->header) [[unlikely]]
     return allocator.deallocate_slow(heap, pointer);
+  if (!take_back(cursor->word, cursor->line, slot.index, pointer, cursor->slot_size)) [[unlikely]]
+    return allocator.deallocate_slow(heap, pointer);
+  if (--chunk->until_notified == 0) [[unlikely]]
+    return allocator.chunk_gained_last(heap, chunk);
   heap.leave();
 }
 

@@ -17,8 +17,7 @@ void Allocator<S>::die_in_chunk(Fault fault, const char* rule, const Chunk* chun
   // The chunk may be anything: only what the registry says of it is believed.
   const RegistryEntry entry = arena.registry.find(address_of(chunk != nullptr ? chunk : where));
   if (entry.is_chunk()) {
-    const std::uintptr_t at = address_of(chunk != nullptr ? chunk : where);
-    record.chunk = reinterpret_cast<void*>(align_down(at, kUnit) - entry.unit() * kUnit);
+    record.chunk = reinterpret_cast<void*>(entry.start());
     record.slot_size = kSlotSizes[entry.size_class()];
     const std::uintptr_t offset =
         address_of(where) - address_of(record.chunk) - constants.shapes[entry.size_class()].slots_offset;
@@ -32,7 +31,7 @@ void Allocator<S>::die_of_slot(const void* pointer, Fault freed_fault) {
   const std::uintptr_t address = address_of(pointer);
   const RegistryEntry entry = arena.registry.find(address);
   const ClassShape& shape = constants.shapes[entry.size_class()];
-  const std::uintptr_t start = align_down(address, kUnit) - entry.unit() * kUnit;
+  const std::uintptr_t start = entry.start();
   FaultRecord record{.address = pointer, .chunk = reinterpret_cast<void*>(start), .slot_size = shape.slot_size};
   const std::uintptr_t offset = address - start - shape.slots_offset;
   const bool misaligned = address % 8 != 0;
@@ -41,12 +40,12 @@ void Allocator<S>::die_of_slot(const void* pointer, Fault freed_fault) {
     record.rule = "the address lies in a chunk's header, guard page or rest, where no slot begins";
     constants.die(record);
   }
-  const SlotIndex slot = slot_index(shape, static_cast<std::uint32_t>(offset));
+  const SlotIndex slot = slot_index(shape.reciprocal, offset);
   record.slot = slot.index;
   if (entry.kind() == UnitKind::vacant) {
     record.state = "free";
   } else {
-    const Chunk* const chunk = header_at(address, entry);
+    const Chunk* const chunk = header_of(entry);
     const SlotLine& line = chunk->lines()[slot.index / 64];
     const std::uint64_t bit = std::uint64_t{1} << (slot.index & 63);
     const bool live = (line.live.load(std::memory_order_relaxed) & bit) != 0;
@@ -74,7 +73,7 @@ void Allocator<S>::die_of_slot(const void* pointer, Fault freed_fault) {
 
 template <class S>
 void Allocator<S>::die_at_hand_out(const Cursor& cursor) {
-  const bool holds = cursor.holds(cursor.line->live.load(std::memory_order_relaxed), cursor.line->held);
+  const bool holds = cursor.word->holds(cursor.line->live.load(std::memory_order_relaxed), cursor.line->held);
   die_in_chunk(Fault::corrupt_bitmap,
                holds ? "a slot that is not live has a mark of a remote free" : "a bitmap is not as its owner left it",
                nullptr, cursor.line);

@@ -17,10 +17,10 @@ namespace stave {
 
 /// Finishes what was half done in one word. \return how many slots are live in it now.
 ///
-/// Half-done states, in the order in which the owner writes (keep_order). In an open word the copy of live lags behind:
-/// by one bit (hand-out, local free), or by the bits of `done` that were being collected; held is 0, or the guard word
-/// holds (just opened, or about to be closed). In a closed word: live clear, then held set, the guard word behind
-/// (local free; collecting). Then done clear, marked set. A freer: marked without done; done without a signal.
+/// Half-done states, in the order in which the owner writes (keep_order). In an open chunk the copy of live lags
+/// behind: by one bit (hand-out, local free), or by the bits of `done` that were being collected; held is 0, or the
+/// guard word holds (just opened, or about to be closed). In a closed chunk: live clear, then held set, the guard word
+/// behind (local free; collecting). Then done clear, marked set. A freer: marked without done; done without a signal.
 template <class S>
 std::uint32_t Allocator<S>::repair_word(const ThreadHeap& heap, SizeClass cls, Chunk* chunk, SlotLine* line) {
   const Key& key = constants.keys.bitmap;
@@ -29,11 +29,10 @@ std::uint32_t Allocator<S>::repair_word(const ThreadHeap& heap, SizeClass cls, C
   const std::uint64_t marked = line->marked.load(std::memory_order_relaxed);
   const std::uint64_t done = line->done.load(std::memory_order_relaxed);
   const std::uint64_t collecting = done & ~live;
-  const Cursor& cursor = heap.cursors[cls];
   bool known = false;
-  if (cursor.line == line) {
-    const std::uint64_t set = live & ~cursor.live;
-    const std::uint64_t freed = cursor.live & ~live;
+  if (const OpenWord* const open = open_word(heap, cls, chunk, line)) {
+    const std::uint64_t set = live & ~open->live;
+    const std::uint64_t freed = open->live & ~live;
     const bool handing_out = freed == 0 && count_bits(set) <= 1;
     const bool taking_back = set == 0 && (count_bits(freed) <= 1 || (freed & ~collecting) == 0);
     known = (handing_out || taking_back) && (held == 0 || guard_holds(key, line, live, held));
@@ -68,7 +67,10 @@ template <class S>
 void Allocator<S>::sweep_torn_heap(ThreadHeap& heap) {
   const std::uint32_t now = generation.load(std::memory_order_relaxed);
   if (heap.generation.load(std::memory_order_relaxed) == now) return;
-  for (ClassChunks& chunks : heap.classes) chunks = {};
+  for (ClassChunks& chunks : heap.classes) {
+    chunks.usable = chunks.full = nullptr;
+    chunks.chunks = chunks.empty = 0;
+  }
   heap.inbox.store(nullptr, std::memory_order_relaxed);
   heap.nested.store(nullptr, std::memory_order_relaxed);  // in the table by itself
   arena.for_each_chunk([&](Chunk* chunk) {
@@ -84,12 +86,15 @@ void Allocator<S>::sweep_torn_heap(ThreadHeap& heap) {
     chunk->pending.store(0, std::memory_order_relaxed);
     chunk->visited.store(0, std::memory_order_relaxed);
     if (chunk->opened > shape.slot_count || chunk->opened < live) chunk->opened = shape.slot_count;
-    chunk->available = chunk->opened - live;
+    chunk->set_available(chunk->opened - live);
     chunk->cursor = 0;
     ++heap.classes[cls].chunks;
     file_chunk(heap, chunk);
   });
   for (Cursor& cursor : heap.cursors) cursor = {};
+  for (const ClassChunks& chunks : heap.classes) {
+    for (std::uint32_t i = 0; i != chunks.record_count; ++i) chunks.records[i]->let_go();
+  }
   heap.leave();
   // Release: whoever sees the new generation without the lock sees the heap repaired.
   heap.generation.store(now, std::memory_order_release);
@@ -133,13 +138,11 @@ void Allocator<S>::fork_child(ThreadHeap* survivor) {
         const std::uint64_t live = line->live.load(std::memory_order_relaxed);
         const std::uint64_t marked = line->marked.load(std::memory_order_relaxed);
         if (marked == 0 && line->done.load(std::memory_order_relaxed) == 0) continue;
-        const Word word = (marked & ~live) != 0
-                              ? Word::broken
-                              : free_in_word(*heap, chunk->size_class(), line, live, line->held, marked);
-        if (word == Word::broken) {
+        OpenWord* const open = open_word(*heap, chunk->size_class(), chunk, line);
+        if ((marked & ~live) != 0 || !free_in_word(open, line, live, line->held, marked)) {
           die_in_chunk(Fault::corrupt_bitmap, "the words of a bitmap do not fit together", chunk, line);
         }
-        if (word == Word::closed) slots += count_bits(marked);
+        slots += count_bits(marked);
         line->done.store(0, std::memory_order_relaxed);
         line->marked.store(0, std::memory_order_relaxed);
       }

@@ -35,11 +35,13 @@ class Torn : public testing::TestWithParam<bool> {
       (i % 3 == 0 ? freed : kept_).push_back(pointer);
     }
     for (void* const pointer : freed) heap_.deallocate(0, pointer);
-    // The word that will be torn: the open one, with candidates left.
+    // The word that will be torn: the one that serves, with candidates left.
     while (open_slots().size() < 4 || std::popcount(cursor().offered()) < 4) kept_.push_back(heap_.allocate(0, kSize));
     slots_ = open_slots();
     place_ = heap_.place_of(slots_[0]);
     offered_ = cursor().offered();
+    record_ = heap_.record_of(place_);
+    ASSERT_NE(record_, nullptr);
     if (!open()) heap_.close_all(0);
     ASSERT_STREQ(heap_.verify(), "");
     before_ = heap_.stats().live_allocations;
@@ -50,7 +52,7 @@ class Torn : public testing::TestWithParam<bool> {
   [[nodiscard]] std::vector<void*> open_slots() {
     std::vector<void*> found;
     for (void* const pointer : kept_) {
-      if (heap_.is_open(heap_.place_of(pointer))) found.push_back(pointer);
+      if (heap_.serves(heap_.place_of(pointer))) found.push_back(pointer);
     }
     return found;
   }
@@ -103,6 +105,7 @@ class Torn : public testing::TestWithParam<bool> {
   std::vector<void*> slots_;  ///< live ones of the word to tear
   void* own_ = nullptr;
   Place place_{};
+  OpenChunk* record_ = nullptr;  ///< of its chunk, or what was that
   std::uint64_t offered_ = 0;
   std::uint64_t before_ = 0;
   bool sweep_by_free_ = false;
@@ -117,7 +120,7 @@ TEST_P(Torn, nowhere_and_swept_by_a_free) {
 }
 
 TEST_P(Torn, amid_a_hand_out) {
-  if (!open()) return;  // slots are handed out of open words only
+  if (!open()) return;  // slots are handed out of open chunks only
   const std::uint64_t taken = offered_ & (~offered_ + 1);
   line().live.fetch_or(taken);
   heap_.heap(0).enter();
@@ -195,41 +198,44 @@ STAVE_TORN_COLLECTION(after_done, 4)
 STAVE_TORN_COLLECTION(after_marked, 5)
 #undef STAVE_TORN_COLLECTION
 
-TEST_P(Torn, amid_opening_a_word) {
+TEST_P(Torn, amid_opening_a_chunk) {
   if (open()) return;
-  // All of the cursor is written but its line, which is last.
-  cursor().candidates = ~line().live.load();
-  cursor().live = 12345;
-  ASSERT_EQ(cursor().line, nullptr);
+  // All of the record is written but its chunk, which is last.
+  record_->words()[place_.line_index] = {.live = 12345, .fresh = 678};
+  record_->slots_bytes = 4096;
+  ASSERT_EQ(record_->chunk, nullptr);
   expect_whole();
 }
 
-TEST_P(Torn, just_after_opening_a_word) {
+TEST_P(Torn, just_after_opening_a_chunk) {
   if (!open()) return;
-  // Its held bits are there still, and the guard word holds. Nothing was handed out or taken back meanwhile.
+  // The held bits are there still, and the guard words hold. Nothing was handed out or taken back meanwhile.
   heap_.close_all(0);
-  const std::uint64_t live = line().live.load();
-  cursor().live = live;
-  cursor().line = &line();
+  record_->chunk = place_.chunk;
+  ASSERT_TRUE(heap_.is_open(place_));
   ASSERT_NE(line().held, 0U);
   expect_whole();
 }
 
 TEST_P(Torn, amid_closing_a_word) {
   if (!open()) return;
-  const std::uint64_t live = line().live.load();
-  const std::uint64_t held = ~(live | offered_) & low_bits(place_.chunk->opened - place_.line_index * 64);
+  const std::uint64_t held = heap_.held_in(place_);
   ASSERT_NE(held, 0U);
-  line().guard = guard_word(heap_.constants().keys.bitmap, &line(), live, held);
+  line().guard = guard_word(heap_.constants().keys.bitmap, &line(), line().live.load(), held);
   expect_whole();
 }
 
-TEST_P(Torn, closing_a_word_before_the_cursor_lets_go) {
+TEST_P(Torn, closing_a_chunk_before_its_record_is_free) {
   if (!open()) return;
-  const std::uint64_t live = line().live.load();
-  const std::uint64_t held = ~(live | offered_) & low_bits(place_.chunk->opened - place_.line_index * 64);
-  line().guard = guard_word(heap_.constants().keys.bitmap, &line(), live, held);
+  const std::uint64_t held = heap_.held_in(place_);
+  line().guard = guard_word(heap_.constants().keys.bitmap, &line(), line().live.load(), held);
   line().held = held;
+  expect_whole();
+}
+
+TEST_P(Torn, with_a_record_that_is_not_counted_yet) {
+  if (open()) return;  // it has no chunk yet
+  --heap_.heap(0).classes[place_.cls].record_count;
   expect_whole();
 }
 
@@ -239,13 +245,16 @@ TEST_P(Torn, in_its_lists_and_counts) {
     if (chunk->owner != &lost) return;
     chunk->next = nullptr;
     chunk->previous = reinterpret_cast<Chunk*>(0x4141);
-    chunk->available = 77777;
+    chunk->until_notified = 77777;
     chunk->notify_at = 1;
     chunk->cursor = 999;
     chunk->place = Chunk::Place::full;
   });
   for (ClassChunks& chunks : lost.classes) {
-    chunks = {.current = nullptr, .usable = reinterpret_cast<Chunk*>(0x4242), .full = nullptr, .chunks = 9, .empty = 8};
+    chunks.usable = reinterpret_cast<Chunk*>(0x4242);
+    chunks.full = nullptr;
+    chunks.chunks = 9;
+    chunks.empty = 8;
   }
   lost.inbox.store(reinterpret_cast<Chunk*>(0x4343));
   lost.enter();
@@ -301,7 +310,7 @@ TEST_P(Torn, by_nobody_is_corrupt_done_without_mark) {
 
 TEST_P(Torn, by_nobody_is_corrupt_the_guard_word) {
   if (open()) {
-    cursor().live ^= 0xf;
+    record_->words()[place_.line_index].live ^= 0xf;
   } else {
     line().guard ^= 2;
   }

@@ -15,6 +15,7 @@ ThreadHeap* Allocator<S>::make_heap() {
   heap->random.start(random.take_seed(), heap->index);
   heap->generation.store(generation.load(std::memory_order_relaxed), std::memory_order_relaxed);
   heap->recent = heap->cursors;
+  for (OpenChunk*& open : heap->nearby) open = &heap->nothing;
   heap->next = heaps;
   heaps = heap;
   return heap;

@@ -20,7 +20,7 @@ struct Body final {
   std::size_t mapping_bytes;
   std::size_t own_bytes;  ///< before the region
   std::uint64_t* used;
-  std::atomic<std::uint32_t>* entries;
+  std::atomic<std::uint64_t>* entries;
   KernelPages kernel;
 };
 
@@ -86,7 +86,7 @@ Instance* Instance::create(const InstanceConfig& config) {
   const std::size_t units = region / kUnit;
   const std::size_t used_at = align_up(sizeof(Body), kLine);
   const std::size_t entries_at = align_up(used_at + align_up(units, 64) / 8, kLine);
-  const std::size_t own = align_up(entries_at + units * sizeof(std::uint32_t), kUnit);
+  const std::size_t own = align_up(entries_at + units * sizeof(std::uint64_t), kUnit);
   KernelPages kernel;
   void* const mapping = kernel.map(own + region, 0);
   if (mapping == nullptr) {
@@ -99,7 +99,7 @@ Instance* Instance::create(const InstanceConfig& config) {
   b->mapping_bytes = own + region;
   b->own_bytes = own;
   b->used = reinterpret_cast<std::uint64_t*>(static_cast<char*>(mapping) + used_at);
-  b->entries = reinterpret_cast<std::atomic<std::uint32_t>*>(static_cast<char*>(mapping) + entries_at);
+  b->entries = reinterpret_cast<std::atomic<std::uint64_t>*>(static_cast<char*>(mapping) + entries_at);
   start(*b, config.seed);
   return reinterpret_cast<Instance*>(b);
 }

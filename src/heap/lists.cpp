@@ -7,8 +7,6 @@
 namespace stave {
 namespace {
 
-constexpr std::uint32_t kNever = ~std::uint32_t{0};
-
 /// Empty chunks of a class that a heap keeps, so that a program at the edge of a chunk, or one whose blocks come back
 /// in waves, does not map and unmap: half as many as are in use, and a few small ones. A page fault costs as much as a
 /// hundred allocations.
@@ -22,8 +20,7 @@ template <class S>
 void Allocator<S>::check_neighbour(ThreadHeap& heap, Chunk* chunk, Chunk* neighbour) {
 #if !defined(STAVE_MUTANT_no_list_check)
   const RegistryEntry entry = arena.registry.find(address_of(neighbour));
-  const bool ours = entry.is_chunk() && entry.size_class() == chunk->size_class() &&
-                    header_at(align_down(address_of(neighbour), kUnit), entry) == neighbour &&
+  const bool ours = entry.is_chunk() && entry.size_class() == chunk->size_class() && header_of(entry) == neighbour &&
                     neighbour->place == chunk->place &&
                     header_holds_for(constants.keys.header, neighbour, entry, &heap);
   if (!ours) [[unlikely]] {
@@ -75,17 +72,18 @@ void Allocator<S>::unlink(ThreadHeap& heap, Chunk* chunk) {
 template <class S>
 void Allocator<S>::place(ThreadHeap& heap, Chunk* chunk) {
   ClassChunks& chunks = heap.classes[chunk->size_class()];
-  if (chunk->available == chunk->opened &&
+  if (chunk->available() == chunk->opened &&
       chunks.empty >= empties_kept(chunks, constants.shapes[chunk->size_class()])) {
     --chunks.chunks;
-    release_chunk(chunk);
+    release_chunk(heap, chunk);
     return;
   }
   file_chunk(heap, chunk);
 }
 
 template <class S>
-void Allocator<S>::release_chunk(Chunk* chunk) {
+void Allocator<S>::release_chunk(ThreadHeap& heap, Chunk* chunk) {
+  if (OpenChunk* const open = record_of(heap, chunk->size_class(), chunk)) close_chunk(heap, *open);
   // No seal covers the counts of a chunk: whether it is empty is for its words to say.
   const auto lines = static_cast<std::uint32_t>(constants.shapes[chunk->size_class()].line_count());
   for (std::uint32_t i = 0; i != lines; ++i) {
@@ -109,24 +107,24 @@ template <class S>
 void Allocator<S>::file_chunk(ThreadHeap& heap, Chunk* chunk) {
   ClassChunks& chunks = heap.classes[chunk->size_class()];
   const ClassShape& shape = constants.shapes[chunk->size_class()];
-  if (chunk->available == chunk->opened) {
+  if (chunk->available() == chunk->opened) {
     ++chunks.empty;
     chunk->place = Chunk::Place::usable;
-    chunk->notify_at = kNever;
+    chunk->notify_when(Chunk::kNever);
     push(heap, &chunks.usable, chunk, false);  // behind the fuller ones, so that it has a chance to go
     return;
   }
   const std::uint32_t usable_at = constants.usable_at[chunk->size_class()];
-  const bool usable = chunk->available >= usable_at || chunk->opened != shape.slot_count;
+  const bool usable = chunk->available() >= usable_at || chunk->opened != shape.slot_count;
   chunk->place = usable ? Chunk::Place::usable : Chunk::Place::full;
-  chunk->notify_at = usable ? chunk->opened : usable_at;
+  chunk->notify_when(usable ? chunk->opened : usable_at);
   push(heap, usable ? &chunks.usable : &chunks.full, chunk, true);
 }
 
 template <class S>
 void Allocator<S>::chunk_gained(ThreadHeap& heap, Chunk* chunk) {
   // A stray value must not lead us here forever, nor release what is in use.
-  if (chunk->available > chunk->opened || chunk->place == Chunk::Place::current) {
+  if (chunk->available() > chunk->opened || chunk->place == Chunk::Place::current) {
     die_in_chunk(Fault::corrupt_header, "the counts of a chunk are not possible", chunk, chunk);
   }
   unlink(heap, chunk);
@@ -144,7 +142,7 @@ void Allocator<S>::chunk_gained_last(ThreadHeap& heap, Chunk* chunk) {
   template void Allocator<S>::unlink(ThreadHeap&, Chunk*);                  \
   template void Allocator<S>::place(ThreadHeap&, Chunk*);                   \
   template void Allocator<S>::file_chunk(ThreadHeap&, Chunk*);              \
-  template void Allocator<S>::release_chunk(Chunk*);                        \
+  template void Allocator<S>::release_chunk(ThreadHeap&, Chunk*);           \
   template void Allocator<S>::check_neighbour(ThreadHeap&, Chunk*, Chunk*); \
   template void Allocator<S>::chunk_gained(ThreadHeap&, Chunk*);            \
   template void Allocator<S>::chunk_gained_last(ThreadHeap&, Chunk*);

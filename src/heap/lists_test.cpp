@@ -67,7 +67,8 @@ TEST_F(Lists, a_chunk_in_use_is_not_given_back_whatever_its_counts_say) {
   const std::vector<void*> taken = take_chunk(0);
   Chunk* const chunk = heap_.place_of(taken[0]).chunk;
   ASSERT_EQ(chunk->place, Chunk::Place::full);
-  chunk->available = chunk->opened - 1;
+  chunk->notify_at = chunk->opened;
+  chunk->until_notified = 1;
   heap_.deallocate(0, taken[0]);
   EXPECT_STREQ(heap_.death_of([&] { (void)heap_.trim(0); }), "corrupt-bitmap");
 }
@@ -198,8 +199,10 @@ TEST(DamagedLists, a_neighbour_whose_header_was_overwritten_kills) {
 }
 
 TEST(DamagedLists, an_impossible_count_kills) {
-  EXPECT_EQ(death([](TestHeap&, Chunk& chunk) { chunk.available = chunk.opened; }), "corrupt-header");
-  EXPECT_EQ(death([](TestHeap&, Chunk& chunk) { chunk.notify_at = 0, chunk.opened = 0; }), "corrupt-header");
+  EXPECT_EQ(death([](TestHeap&, Chunk& chunk) { chunk.until_notified = 1, chunk.notify_at = chunk.opened + 1; }),
+            "corrupt-header");
+  EXPECT_EQ(death([](TestHeap&, Chunk& chunk) { chunk.until_notified = 1, chunk.notify_at = 1, chunk.opened = 0; }),
+            "corrupt-header");
 }
 
 TEST(DamagedLists, a_chunk_is_not_released_with_frees_to_collect) {

@@ -12,71 +12,180 @@
 namespace stave {
 
 template <class S>
-bool Allocator<S>::take_line(ThreadHeap& heap, Chunk* chunk, std::uint32_t few, bool all) {
-  if (chunk->available < few) return false;
-  const SizeClass cls = chunk->size_class();
-  const std::uint32_t most_held = all ? 0 : constants.holds[cls];
-  const std::uint32_t lines = (chunk->opened + 63) / 64;
-  std::uint32_t best = 0;
-  std::uint32_t best_line = 0;
-  std::uint32_t free = 0;  // of the best line
-  for (std::uint32_t step = 0, at = chunk->cursor; step != lines; ++step, ++at) {
-    if (at >= lines) at = 0;
-    const SlotLine& line = chunk->lines()[at];
-    const std::uint64_t slots = ~line.live.load(std::memory_order_relaxed) & low_bits(chunk->opened - at * 64);
-    const std::uint32_t count = count_bits(slots);
-    if (count <= best) continue;
-    const std::uint32_t offers = count - std::min(count_bits(slots & line.held), most_held);
-    if (offers <= best) continue;
-    best = offers;
-    best_line = at;
-    free = count;
-    if (best >= few) break;
+bool Allocator<S>::provide_record(ThreadHeap& heap, SizeClass cls) {
+  ClassChunks& chunks = heap.classes[cls];
+  if (chunks.record_count == ClassChunks::kMostOpen) return true;
+  for (std::uint32_t i = 0; i != chunks.record_count; ++i) {
+    if (chunks.records[i]->chunk == nullptr) return true;
   }
-  if (best < few) return false;
-  SlotLine& line = chunk->lines()[best_line];
+  const std::size_t words = constants.shapes[cls].line_count() * sizeof(OpenWord);
+  const ArenaLocked<S> locked(arena, constants);
+  void* const memory = arena.metadata(sizeof(OpenChunk) + words);
+  if (memory == nullptr) return chunks.record_count != 0;
+  chunks.records[chunks.record_count] = static_cast<OpenChunk*>(memory);
+  keep_order();
+  ++chunks.record_count;
+  return true;
+}
+
+template <class S>
+OpenChunk& Allocator<S>::open_chunk(ThreadHeap& heap, SizeClass cls, Chunk* chunk) {
+  ClassChunks& chunks = heap.classes[cls];
+  std::uint32_t index = 0;
+  while (index != chunks.record_count && chunks.records[index]->chunk != nullptr) ++index;
+  if (index == chunks.record_count) {
+    // In turn, so that each stays for a while.
+    index = chunks.record_turn++ % chunks.record_count;
+    close_chunk(heap, *chunks.records[index]);
+  }
+  const ClassShape& shape = constants.shapes[cls];
+  OpenChunk& open = *chunks.records[index];
+  const auto lines = static_cast<std::uint32_t>(shape.line_count());
+  for (std::uint32_t i = 0; i != lines; ++i) {
+    const SlotLine& line = chunk->lines()[i];
+    const std::uint64_t live = line.live.load(std::memory_order_relaxed);
+    if (!guard_holds(constants.keys.bitmap, &line, live, line.held) || !marks_fit(&line, live)) {
+      die_in_chunk(Fault::corrupt_bitmap, "the words of a bitmap do not fit together", chunk, &line);
+    }
+    open.words()[i] = {.live = live, .fresh = opened_in(chunk, &line) & ~(live | line.held)};
+  }
+  open.first_slot = chunk->start() + shape.slots_offset;
+  open.reciprocal = shape.reciprocal;
+  open.slots_bytes = shape.slots_bytes;
+  open.slot_size = shape.slot_size;
+  chunk->record = static_cast<std::uint8_t>(index);
+  // A fork's child that finds a word open finds its copy as well, and either no held bits or a guard word that holds.
+  keep_order();
+  open.chunk = chunk;
+  open.header = header_sum(chunk);
+  keep_order();
+  for (std::uint32_t i = 0; i != lines; ++i) chunk->lines()[i].held = 0;
+  return open;
+}
+
+template <class S>
+void Allocator<S>::close_chunk(ThreadHeap& heap, OpenChunk& open) {
+  Chunk* const chunk = open.chunk;
+  const auto lines = static_cast<std::uint32_t>(constants.shapes[chunk->size_class()].line_count());
+  for (std::uint32_t i = 0; i != lines; ++i) {
+    SlotLine& line = chunk->lines()[i];
+    const std::uint64_t live = line.live.load(std::memory_order_relaxed);
+    if (!open.words()[i].holds(live, line.held) || !marks_fit(&line, live)) {
+      die_in_chunk(Fault::corrupt_bitmap, "a bitmap is not as its owner left it", chunk, &line);
+    }
+    const std::uint64_t held = held_in(heap, chunk, &line);
+    line.guard = guard_word(constants.keys.bitmap, &line, live, held);
+    keep_order();
+    line.held = held;
+  }
+  keep_order();
+  open.let_go();
+}
+
+template <class S>
+void Allocator<S>::make_current(ThreadHeap& heap, Chunk* chunk) {
+  const RegistryEntry entry = arena.registry.find(address_of(chunk));
+  if (!entry.is_chunk() || !header_holds_for(constants.keys.header, chunk, entry, &heap)) {
+    die_in_chunk(Fault::corrupt_header, "the seal of a chunk's header does not verify", chunk, chunk);
+  }
+  const SizeClass cls = entry.size_class();
+  retire_current(heap, cls);
+  chunk->place = Chunk::Place::current;
+  chunk->notify_when(Chunk::kNever);
+  OpenChunk* const open = record_of(heap, cls, chunk);
+  Cursor& cursor = heap.cursors[cls];
+  cursor.slot_size = constants.shapes[cls].slot_size;
+  cursor.open = open != nullptr ? open : &open_chunk(heap, cls, chunk);
+}
+
+template <class S>
+void Allocator<S>::retire_current(ThreadHeap& heap, SizeClass cls) {
+  Cursor& cursor = heap.cursors[cls];
+  if (cursor.open == nullptr) return;
+  leave_word(heap, cls);
+  Chunk* const chunk = cursor.open->chunk;
+  cursor = {};
+  place(heap, chunk);
+}
+
+template <class S>
+void Allocator<S>::leave_word(ThreadHeap& heap, SizeClass cls) {
+  Cursor& cursor = heap.cursors[cls];
+  if (cursor.line == nullptr) return;
+  const std::uint64_t live = cursor.line->live.load(std::memory_order_relaxed);
+  if (!cursor.word->holds(live, cursor.line->held) || !marks_fit(cursor.line, live)) die_at_hand_out(cursor);
+  if (const std::uint64_t offered = cursor.offered(); offered != 0) {
+    cursor.word->fresh |= offered;
+    const std::uint32_t slots = count_bits(offered);
+    Chunk* const chunk = cursor.open->chunk;
+    chunk->set_available(chunk->available() + slots);
+    heap.served -= slots;
+  }
+  cursor.next = nullptr;
+  cursor.candidates = 0;
+  cursor.line = nullptr;
+  cursor.reciprocal = 0;
+}
+
+template <class S>
+bool Allocator<S>::take_word(ThreadHeap& heap, SizeClass cls, std::uint32_t few, bool all) {
+  Cursor& cursor = heap.cursors[cls];
+  OpenChunk& open = *cursor.open;
+  Chunk* const chunk = open.chunk;
+  if (chunk->available() < few) return false;
+  const ClassShape& shape = constants.shapes[cls];
+  if (chunk->opened > shape.slot_count) {
+    die_in_chunk(Fault::corrupt_header, "the counts of a chunk are not possible", chunk, chunk);
+  }
+  const std::uint32_t most_held = all ? 0 : constants.holds[cls];
+  const std::uint32_t count = (chunk->opened + 63) / 64;
+  // The first word that offers enough, from the one behind the word that served last.
+  std::uint32_t index = chunk->cursor;
+  std::uint32_t slots = 0;  // what is free, and of that what is held
+  std::uint32_t held = 0;
+  for (std::uint32_t left = count;; --left, ++index) {
+    if (left == 0) return false;
+    if (index >= count) index = 0;
+    const OpenWord& word = open.words()[index];
+    const std::uint64_t free = ~word.live & low_bits(chunk->opened - index * 64);
+    slots = count_bits(free);
+    if (slots < few) continue;
+    held = count_bits(free & ~word.fresh);
+    if (slots - std::min(held, most_held) >= few) break;
+  }
+  SlotLine& line = chunk->lines()[index];
+  OpenWord& word = open.words()[index];
   const std::uint64_t live = line.live.load(std::memory_order_relaxed);
-  const std::uint64_t opened = low_bits(chunk->opened - best_line * 64);
-  if (!guard_holds(constants.keys.bitmap, &line, live, line.held) || !marks_fit(&line, live)) {
+  if (!word.holds(live, line.held) || !marks_fit(&line, live)) {
     die_in_chunk(Fault::corrupt_bitmap, "the words of a bitmap do not fit together", chunk, &line);
   }
+  const std::uint64_t free = ~live & low_bits(chunk->opened - index * 64);
   // The slots that stay behind are chosen at random among the held ones: a slot leaves the hold after a number of
   // refills that nobody can predict, and never before its word's candidates were used up.
-  std::uint64_t stays = all ? 0 : line.held;
-  std::uint32_t staying = count_bits(stays);
+  std::uint64_t stays = all ? 0 : free & ~word.fresh;
+  std::uint32_t staying = all ? 0 : held;
   if (staying > most_held) {
-    std::uint64_t word = heap.random.take64();
+    std::uint64_t choice = heap.random.take64();
     do {
       // An eighth of them, by rotations of one random word; should these not do, of others that follow from it.
-      stays &= word & std::rotr(word, 13) & std::rotr(word, 37);
-      word = multiply_fold(word, constants.keys.bitmap.a);
+      stays &= choice & std::rotr(choice, 13) & std::rotr(choice, 37);
+      choice = multiply_fold(choice, constants.keys.bitmap.a);
       staying = count_bits(stays);
     } while (staying > most_held);
   }
-  const std::uint32_t found = free - staying;
-  if (free > chunk->available || found == 0) {
+  const std::uint32_t found = slots - staying;
+  if (found > chunk->available() || chunk->available() > chunk->opened || found == 0) {
     die_in_chunk(Fault::corrupt_header, "the counts of a chunk are not possible", chunk, &line);
   }
-  chunk->available -= free;
+  chunk->set_available(chunk->available() - found);
   heap.served += found;
-  chunk->cursor = static_cast<std::uint16_t>(best_line);
-  const ClassShape& shape = constants.shapes[cls];
-  Cursor& cursor = heap.cursors[cls];
-  cursor = {.line = nullptr,
-            .slots = chunk->start() + shape.slots_offset + best_line * 64UL * shape.slot_size,
-            .next = nullptr,
-            .candidates = opened & ~(live | stays),
-            .live = live,
-            .seal = chunk->seal,
-            .reciprocal = shape.reciprocal,
-            .slot_size = shape.slot_size,
-            .header_offset = static_cast<std::uint16_t>(address_of(&line) - address_of(chunk)),
-            .place = 0};
-  // A fork's child that finds the word open finds its copy as well, and either no held bits or a guard word that holds.
-  keep_order();
+  chunk->cursor = static_cast<std::uint16_t>(index + 1);
+  word.fresh = 0;
+  cursor.candidates = free & ~stays;
   cursor.line = &line;
-  keep_order();
-  line.held = 0;
+  cursor.word = &word;
+  cursor.slots = open.first_slot + index * std::size_t{64} * shape.slot_size;
+  cursor.reciprocal = shape.reciprocal;
   return true;
 }
 
@@ -92,115 +201,108 @@ void Allocator<S>::draw_noise(ThreadHeap& heap) {
 }
 
 template <class S>
-void Allocator<S>::open_page(Chunk* chunk) {
-  const ClassShape& shape = constants.shapes[chunk->size_class()];
-  const std::size_t bytes = std::size_t{chunk->opened} * shape.slot_size;
+void Allocator<S>::open_page(OpenChunk& open) {
+  Chunk* const chunk = open.chunk;
+  const SizeClass cls = chunk->size_class();
+  const ClassShape& shape = constants.shapes[cls];
+  const std::uint32_t before = chunk->opened;
+  const std::size_t bytes = std::size_t{before} * shape.slot_size;
   auto limit = static_cast<std::uint32_t>(align_up(bytes + 1, constants.page) / shape.slot_size);
-  const std::uint32_t few = constants.few[chunk->size_class()];
-  if (limit < chunk->opened + few) limit = chunk->opened + few;  // a page of large slots offers no choice
+  const std::uint32_t few = constants.few[cls];
+  if (limit < before + few) limit = before + few;  // a page of large slots offers no choice
   if (limit > shape.slot_count) limit = shape.slot_count;
-  chunk->available += limit - chunk->opened;
-  chunk->cursor = static_cast<std::uint16_t>(chunk->opened / 64);
+  chunk->set_available(chunk->available() + limit - before);
+  chunk->cursor = static_cast<std::uint16_t>(before / 64);
   chunk->opened = limit;
   chunk->short_refills = 0;
+  for (std::uint32_t i = before / 64; i != (limit + 63) / 64; ++i) {
+    const std::uint64_t old = i * 64 >= before ? 0 : low_bits(before - i * 64);
+    open.words()[i].fresh |= low_bits(limit - i * 64) & ~old;
+  }
 }
 
 /// A class that is refilled again and again from few slots gets more of them: a page for every few refills, so that a
 /// program that allocates little does not pay with memory, and not beyond what a cache holds.
 template <class S>
-void Allocator<S>::open_page_if_worn(Chunk* chunk) {
+void Allocator<S>::open_page_if_worn(OpenChunk& open) {
   constexpr std::uint32_t kAmple = 40;
   constexpr std::size_t kAmpleBytes = std::size_t{64} << 10;
   constexpr std::uint8_t kPatience = 8;
-  const ClassShape& shape = constants.shapes[chunk->size_class()];
-  if (chunk->available >= kAmple || std::size_t{chunk->available} * shape.slot_size >= kAmpleBytes ||
-      chunk->opened == shape.slot_count) {
+  Chunk* const chunk = open.chunk;
+  if (chunk->available() >= kAmple || std::size_t{chunk->available()} * open.slot_size >= kAmpleBytes ||
+      chunk->opened == constants.shapes[chunk->size_class()].slot_count) {
     return;
   }
-  if (++chunk->short_refills >= kPatience) open_page(chunk);
-}
-
-template <class S>
-void Allocator<S>::retire_current(ThreadHeap& heap, SizeClass cls) {
-  Chunk* const chunk = heap.classes[cls].current;
-  heap.classes[cls].current = nullptr;
-  if (chunk != nullptr) place(heap, chunk);
+  if (++chunk->short_refills >= kPatience) open_page(open);
 }
 
 template <class S>
 bool Allocator<S>::refill(ThreadHeap& heap, SizeClass cls) {
-  close_cursor(heap, cls);
+  leave_word(heap, cls);
   drain_inbox(heap);
+  Cursor& cursor = heap.cursors[cls];
   ClassChunks& chunks = heap.classes[cls];
   const ClassShape& shape = constants.shapes[cls];
   const std::uint32_t few = constants.few[cls];
-  const auto make_current = [&](Chunk* chunk) {
-    retire_current(heap, cls);
-    chunk->place = Chunk::Place::current;
-    chunk->notify_at = ~std::uint32_t{0};
-    chunks.current = chunk;
-  };
-  for (;;) {
-    if (Chunk* const chunk = chunks.current; chunk != nullptr) {
-      const RegistryEntry entry = arena.registry.find(address_of(chunk));
-      if (!entry.is_chunk() || entry.size_class() != cls || chunk->owner != &heap ||
-          !header_holds(constants.keys.header, chunk, entry)) {
-        die_in_chunk(Fault::corrupt_header, "the seal of a chunk's header does not verify", chunk, chunk);
+  if (cursor.open != nullptr) {
+    OpenChunk& open = *cursor.open;
+    Chunk* const chunk = open.chunk;
+    if (header_sum(chunk) != open.header) {
+      die_in_chunk(Fault::corrupt_header, "the seal of a chunk's header does not verify", chunk, chunk);
+    }
+    open_page_if_worn(open);
+    if (take_word(heap, cls, few)) return true;
+    // Only what is opened already is looked at in other chunks, before a page is opened here.
+    if (chunks.usable == nullptr || chunks.usable->available() < few) {
+      while (chunk->opened < shape.slot_count) {
+        open_page(open);
+        if (take_word(heap, cls, few)) return true;
       }
-      open_page_if_worn(chunk);
-      if (take_line(heap, chunk, few)) return true;
-      // Only what is opened already is looked at in other chunks, before a page is opened here.
-      if (chunks.usable == nullptr || chunks.usable->available < few) {
-        while (chunk->opened < shape.slot_count) {
-          open_page(chunk);
-          if (take_line(heap, chunk, few)) return true;
-        }
-        if (take_line(heap, chunk, 1)) return true;
-      }
+      if (take_word(heap, cls, 1)) return true;
     }
-    if (Chunk* const next = chunks.usable; next != nullptr) {
-      if (next->available == next->opened) --chunks.empty;
-      unlink(heap, next);
-      make_current(next);
-      if (take_line(heap, next, few)) return true;
-      while (next->opened < shape.slot_count) {
-        open_page(next);
-        if (take_line(heap, next, few)) return true;
-      }
-      if (take_line(heap, next, 1)) return true;
-      continue;
-    }
-    Chunk* fresh = nullptr;
-    {
-      const ArenaLocked<S> locked(arena, constants);
-      fresh = arena.acquire_chunk(cls, &heap);
-    }
-    if (fresh == nullptr) {
-      // What is kept back goes first: empty chunks of orphans, and the address space of freed large blocks.
-      const bool drained = drain_orphan();
-      const ArenaLocked<S> locked(arena, constants);
-      if (large.flush_held() || drained) fresh = arena.acquire_chunk(cls, &heap);
-    }
-    if (fresh != nullptr) {
-      ++chunks.chunks;
-      open_page(fresh);
-      make_current(fresh);
-      continue;
-    }
-    // Memory is out: the last slots will do, held or not.
-    if (chunks.current != nullptr && take_line(heap, chunks.current, 1, true)) return true;
-    for (Chunk* chunk = chunks.full; chunk != nullptr;) {
-      if (chunk->available != 0) {
-        unlink(heap, chunk);
-        make_current(chunk);
-        return take_line(heap, chunk, 1, true);
-      }
-      Chunk* const next = chunk->next;
-      check_neighbour(heap, chunk, next);
-      chunk = next == chunks.full ? nullptr : next;
-    }
-    return false;
   }
+  if (!provide_record(heap, cls)) return false;
+  while (Chunk* const next = chunks.usable) {
+    if (next->available() == next->opened) --chunks.empty;
+    unlink(heap, next);
+    make_current(heap, next);
+    if (take_word(heap, cls, few)) return true;
+    while (next->opened < shape.slot_count) {
+      open_page(*cursor.open);
+      if (take_word(heap, cls, few)) return true;
+    }
+    if (take_word(heap, cls, 1)) return true;
+  }
+  Chunk* fresh = nullptr;
+  {
+    const ArenaLocked<S> locked(arena, constants);
+    fresh = arena.acquire_chunk(cls, &heap);
+  }
+  if (fresh == nullptr) {
+    // What is kept back goes first: empty chunks of orphans, and the address space of freed large blocks.
+    const bool drained = drain_orphan();
+    const ArenaLocked<S> locked(arena, constants);
+    if (large.flush_held() || drained) fresh = arena.acquire_chunk(cls, &heap);
+  }
+  if (fresh != nullptr) {
+    ++chunks.chunks;
+    make_current(heap, fresh);
+    open_page(*cursor.open);
+    return take_word(heap, cls, 1);
+  }
+  // Memory is out: the last slots will do, held or not.
+  if (cursor.open != nullptr && take_word(heap, cls, 1, true)) return true;
+  for (Chunk* chunk = chunks.full; chunk != nullptr;) {
+    if (chunk->available() != 0) {
+      unlink(heap, chunk);
+      make_current(heap, chunk);
+      return take_word(heap, cls, 1, true);
+    }
+    Chunk* const next = chunk->next;
+    check_neighbour(heap, chunk, next);
+    chunk = next == chunks.full ? nullptr : next;
+  }
+  return false;
 }
 
 template <class S>
@@ -253,27 +355,6 @@ void* Allocator<S>::allocate_large(ThreadHeap& heap, std::size_t requested, std:
 }
 
 template <class S>
-void Allocator<S>::close_cursor(ThreadHeap& heap, SizeClass cls) {
-  Cursor& cursor = heap.cursors[cls];
-  SlotLine* const line = cursor.line;
-  if (line == nullptr) return;
-  const std::uint64_t live = line->live.load(std::memory_order_relaxed);
-  if (!cursor.holds(live, line->held) || !marks_fit(line, live)) die_at_hand_out(cursor);
-  Chunk* const chunk = heap.classes[cls].current;
-  const auto first = static_cast<std::uint32_t>(line - chunk->lines()) * 64;
-  chunk->available += count_bits(~live & low_bits(chunk->opened - first));
-  heap.served -= count_bits(cursor.offered());
-  const std::uint64_t held = held_in(heap, chunk, line);
-  line->guard = guard_word(constants.keys.bitmap, line, live, held);
-  keep_order();
-  line->held = held;
-  keep_order();
-  cursor.line = nullptr;
-  keep_order();
-  cursor = {};
-}
-
-template <class S>
 bool Allocator<S>::give_back_empty(ThreadHeap& heap) {
   bool any = false;
   heap.enter();
@@ -284,13 +365,12 @@ bool Allocator<S>::give_back_empty(ThreadHeap& heap) {
   });
 #endif
   for (SizeClass cls = 0; cls != kClassCount; ++cls) {
-    close_cursor(heap, cls);
-    ClassChunks& chunks = heap.classes[cls];
     retire_current(heap, cls);
+    ClassChunks& chunks = heap.classes[cls];
     while (chunks.empty != 0) {
       // Empty chunks stand at the end of the usable ones, or a little before it.
       Chunk* chunk = chunks.usable;
-      while (chunk != nullptr && chunk->available != chunk->opened) {
+      while (chunk != nullptr && chunk->available() != chunk->opened) {
         check_neighbour(heap, chunk, chunk->previous);
         chunk = chunk->previous == chunks.usable ? nullptr : chunk->previous;
       }
@@ -300,7 +380,7 @@ bool Allocator<S>::give_back_empty(ThreadHeap& heap) {
       --chunks.empty;
       --chunks.chunks;
       unlink(heap, chunk);
-      release_chunk(chunk);
+      release_chunk(heap, chunk);
       any = true;
     }
   }
@@ -350,7 +430,8 @@ bool Allocator<S>::give_back_all(ThreadHeap& heap) {
   template void* Allocator<S>::allocate_slow(ThreadHeap&, std::size_t);                \
   template void* Allocator<S>::allocate_in_class(ThreadHeap&, SizeClass, std::size_t); \
   template void* Allocator<S>::allocate_large(ThreadHeap&, std::size_t, std::size_t);  \
-  template void Allocator<S>::close_cursor(ThreadHeap&, SizeClass);                    \
+  template void Allocator<S>::retire_current(ThreadHeap&, SizeClass);                  \
+  template void Allocator<S>::close_chunk(ThreadHeap&, OpenChunk&);                    \
   template void Allocator<S>::draw_noise(ThreadHeap&);                                 \
   template bool Allocator<S>::give_back_empty(ThreadHeap&);                            \
   template bool Allocator<S>::give_back_all(ThreadHeap&);

@@ -297,7 +297,7 @@ TEST(HandOut, a_slot_in_use_is_never_handed_out_even_if_the_copies_say_it_is_fre
   TestHeap heap;
   void* const pointer = heap.allocate(0, 64);
   const Place place = heap.place_of(pointer);
-  heap.heap(0).cursors[place.cls].live = 0;
+  heap.record_of(place)->words()[place.line_index].live = 0;
   EXPECT_STREQ(heap.death_of([&] { (void)heap.allocate(0, 64); }), "corrupt-bitmap");
 }
 
@@ -311,7 +311,7 @@ TEST(Refill, verifies_the_guard_word_of_the_word_it_takes) {
       const Place place = heap.place_of(all[i]);
       if (forge) {
         place.line->live.fetch_and(~place.bit);  // free, as far as the bitmap says: only the guard word knows better
-        ++place.chunk->available;
+        --place.chunk->until_notified;
       } else {
         heap.deallocate(0, all[i]);
       }

@@ -101,8 +101,8 @@ void Allocator<S>::collect_word(ThreadHeap& heap, Chunk* chunk, std::uint32_t li
     const std::uint64_t live = line->live.load(std::memory_order_relaxed);
     const std::uint64_t held = line->held;
     yield("collect-before-clear");
-    const Word word = marks_fit(line, live) ? free_in_word(heap, cls, line, live, held, done) : Word::broken;
-    if (word == Word::broken) [[unlikely]] {
+    OpenWord* const open = open_word(heap, cls, chunk, line);
+    if (!marks_fit(line, live) || !free_in_word(open, line, live, held, done)) [[unlikely]] {
       die_in_chunk(Fault::corrupt_bitmap, "the words of a bitmap do not fit together", chunk, line);
     }
     keep_order();
@@ -111,7 +111,7 @@ void Allocator<S>::collect_word(ThreadHeap& heap, Chunk* chunk, std::uint32_t li
     yield("collect-before-unmark");
     line->marked.fetch_and(~done, std::memory_order_acq_rel);
     // This may give the chunk back, if nothing is left of it: `left` is the last word on that.
-    if (word == Word::closed) gained(heap, chunk, count_bits(done));
+    gained(heap, chunk, count_bits(done));
     if (left == 0) return;
   }
 }
@@ -122,7 +122,7 @@ void Allocator<S>::drain_inbox(ThreadHeap& heap) {
   // Acquire pairs with the push: inbox_next is seen. Everything else of a chunk is ordered by its own words.
   for (Chunk* chunk = heap.inbox.exchange(nullptr, std::memory_order_acquire); chunk != nullptr;) {
     const RegistryEntry entry = arena.registry.find(address_of(chunk));
-    if (!entry.is_chunk() || header_at(address_of(chunk), entry) != chunk || chunk->owner != &heap ||
+    if (!entry.is_chunk() || header_of(entry) != chunk || chunk->owner != &heap ||
         !header_holds(constants.keys.header, chunk, entry)) [[unlikely]] {
       die_in_chunk(Fault::corrupt_list, "an inbox leads to what is not a chunk of its heap", nullptr, chunk);
     }

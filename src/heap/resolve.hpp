@@ -14,7 +14,7 @@ STAVE_FAST std::optional<SlotRef> slot_at(const ClassShape& shape, Chunk* chunk,
   const std::uintptr_t offset = address_of(pointer) - align_down(address_of(chunk), kUnit) - shape.slots_offset;
   if (offset >= shape.slots_bytes) [[unlikely]]
     return std::nullopt;
-  const SlotIndex slot = slot_index(shape, static_cast<std::uint32_t>(offset));
+  const SlotIndex slot = slot_index(shape.reciprocal, offset);
   if (!slot.exact) [[unlikely]]
     return std::nullopt;
   return SlotRef{chunk, chunk->lines() + slot.index / 64, slot.index % 64};
@@ -24,7 +24,7 @@ STAVE_FAST std::optional<SlotRef> slot_at(const ClassShape& shape, Chunk* chunk,
 /// All that is read before is the registry. pre: entry is the pointer's and is_chunk().
 template <class S>
 STAVE_FAST SlotRef resolve(Allocator<S>& allocator, const void* pointer, RegistryEntry entry, Fault freed_fault) {
-  Chunk* const chunk = header_at(address_of(pointer), entry);
+  Chunk* const chunk = header_of(entry);
   if (!header_holds(allocator.constants.keys.header, chunk, entry)) [[unlikely]] {
     allocator.die_in_chunk(Fault::corrupt_header, "the seal of a chunk's header does not verify", chunk, pointer);
   }

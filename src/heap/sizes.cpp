@@ -17,28 +17,59 @@ bool fits_well(std::size_t size, std::size_t usable) { return size <= usable && 
 
 }  // namespace
 
+/// The slot of an open chunk that begins at `pointer`, if one does, is taken back. nullptr: nothing was changed.
+STAVE_FAST Chunk* take_back(OpenChunk* open, void* pointer) {
+  const std::uintptr_t offset = address_of(pointer) - address_of(open->first_slot);
+  if (offset >= open->slots_bytes) return nullptr;
+  const SlotIndex slot = slot_index(open->reciprocal, offset);
+  if (!slot.exact) [[unlikely]]
+    return nullptr;
+  Chunk* const chunk = open->chunk;
+  if (header_sum(chunk) != open->header) [[unlikely]]
+    return nullptr;
+  OpenWord* const word = open->words() + slot.index / 64;
+  SlotLine* const line = chunk->lines() + slot.index / 64;
+  return take_back(word, line, slot.index % 64, pointer, open->slot_size) ? chunk : nullptr;
+}
+
 template <class S>
 void Allocator<S>::deallocate_slow(ThreadHeap& heap, void* pointer) {
-  Allocator& self = here();
-  const RegistryEntry entry = self.arena.registry.find(address_of(pointer));
-  Chunk* const chunk = header_at(address_of(pointer), entry);
-  if (entry.is_chunk() && header_holds_for(self.constants.keys.header, chunk, entry, &heap)) [[likely]] {
-    const SizeClass cls = entry.size_class();
-    const std::optional<SlotRef> slot = slot_at(self.constants.shapes[cls], chunk, pointer);
-    if (slot) [[likely]] {
-      const std::uint64_t live = slot->line->live.load(std::memory_order_relaxed);
-      if (has_bit(live & ~slot->line->marked.load(std::memory_order_relaxed), slot->place)) [[likely]] {
-        sanitizer::mark_free(pointer, kSlotSizes[cls]);
-        const Word word = self.free_in_word(heap, cls, slot->line, live, slot->line->held, slot->bit());
-        if (word == Word::closed && ++chunk->available >= chunk->notify_at) [[unlikely]]
-          return self.chunk_gained_last(heap, chunk);
-        if (word != Word::broken) [[likely]]
-          return heap.leave();
-      }
-    }
-  }
+  Chunk* const chunk = take_back(heap.nearby_of(pointer), pointer);
+  if (chunk == nullptr) return here().deallocate_farther(heap, pointer);
+  if (--chunk->until_notified == 0) [[unlikely]]
+    return here().chunk_gained_last(heap, chunk);
   heap.leave();
-  self.deallocate_elsewhere(heap, pointer);
+}
+
+template <class S>
+void Allocator<S>::deallocate_farther(ThreadHeap& heap, void* pointer) {
+  const RegistryEntry entry = arena.registry.find(address_of(pointer));
+  Chunk* const chunk = header_of(entry);
+  if (!entry.is_chunk() || !free_local(heap, chunk, entry, pointer)) [[unlikely]] {
+    heap.leave();
+    return deallocate_elsewhere(heap, pointer);
+  }
+  if (--chunk->until_notified == 0) [[unlikely]]
+    return chunk_gained_last(heap, chunk);
+  heap.leave();
+}
+
+template <class S>
+bool Allocator<S>::free_local(ThreadHeap& heap, Chunk* chunk, RegistryEntry entry, void* pointer) {
+  if (chunk->owner != &heap) return false;
+  const SizeClass cls = entry.size_class();
+  if (OpenChunk* const open = record_of(heap, cls, chunk)) {
+    heap.nearby_of(pointer) = open;
+    return take_back(open, pointer) != nullptr;
+  }
+  if (!header_holds_for(constants.keys.header, chunk, entry, &heap)) return false;
+  const std::optional<SlotRef> slot = slot_at(constants.shapes[cls], chunk, pointer);
+  if (!slot) return false;
+  SlotLine* const line = slot->line;
+  const std::uint64_t live = line->live.load(std::memory_order_relaxed);
+  if (!has_bit(live & ~line->marked.load(std::memory_order_relaxed), slot->place)) return false;
+  sanitizer::mark_free(pointer, kSlotSizes[cls]);
+  return free_in_word(nullptr, line, live, line->held, slot->bit());
 }
 
 template <class S>
@@ -104,10 +135,10 @@ bool Allocator<S>::bounds_of(const void* address, void** start, std::size_t* siz
   const RegistryEntry entry = arena.registry.find(address_of(address));
   if (entry.is_chunk()) {
     const ClassShape& shape = constants.shapes[entry.size_class()];
-    Chunk* const chunk = header_at(address_of(address), entry);
+    Chunk* const chunk = header_of(entry);
     const std::uintptr_t offset = address_of(address) - address_of(chunk->start()) - shape.slots_offset;
     if (offset >= shape.slots_bytes) return false;
-    const std::uint32_t index = slot_index(shape, static_cast<std::uint32_t>(offset)).index;
+    const std::uint64_t index = slot_index(shape.reciprocal, offset).index;
     const SlotLine& line = chunk->lines()[index / 64];
     const std::uint64_t live = line.live.load(std::memory_order_acquire) & ~line.marked.load(std::memory_order_acquire);
     if ((live >> (index & 63) & 1) == 0) return false;

@@ -12,6 +12,7 @@
 #include <functional>
 #include <new>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "heap/fast_path.hpp"
@@ -147,11 +148,11 @@ class TestHeap {
   /// The slot that contains a pointer into a chunk's slots.
   [[nodiscard]] Place place_of(const void* pointer) const {
     const RegistryEntry found = entry(pointer);
-    Chunk* const chunk = header_at(address_of(pointer), found);
+    Chunk* const chunk = header_of(found);
     const SizeClass cls = found.size_class();
     const ClassShape& shape = allocator_->constants.shapes[cls];
     const std::uintptr_t offset = address_of(pointer) - address_of(chunk->start()) - shape.slots_offset;
-    const std::uint32_t index = slot_index(shape, static_cast<std::uint32_t>(offset)).index;
+    const std::uint32_t index = static_cast<std::uint32_t>(slot_index(shape.reciprocal, offset).index);
     return {chunk, chunk->lines() + index / 64, index, index / 64, std::uint64_t{1} << (index % 64), cls};
   }
   /// The address of a slot of the same chunk.
@@ -159,26 +160,38 @@ class TestHeap {
     const ClassShape& shape = allocator_->constants.shapes[place.cls];
     return place.chunk->start() + shape.slots_offset + std::size_t{index} * shape.slot_size;
   }
-  [[nodiscard]] bool is_open(const Place& place) const {
+  /// nullptr: the chunk is closed.
+  [[nodiscard]] OpenChunk* record_of(const Place& place) const {
+    return Allocator<InstanceStorage>::record_of(*static_cast<ThreadHeap*>(place.chunk->owner), place.cls, place.chunk);
+  }
+  [[nodiscard]] bool is_open(const Place& place) const { return record_of(place) != nullptr; }
+  /// Whether malloc serves the class from the slot's word.
+  [[nodiscard]] bool serves(const Place& place) const {
     return static_cast<ThreadHeap*>(place.chunk->owner)->cursors[place.cls].line == place.line;
   }
-  /// Makes the guard word, or the copies of an open word, fit the words as they are.
+  /// Makes the guard word, or the copy of an open word, fit the words as they are.
   void bless(const Place& place) {
     const std::uint64_t live = place.line->live.load();
-    if (is_open(place)) {
-      Cursor& cursor = static_cast<ThreadHeap*>(place.chunk->owner)->cursors[place.cls];
-      cursor.live = live;
+    if (OpenChunk* const open = record_of(place)) {
+      open->words()[place.line_index].live = live;
     } else {
       place.line->guard = guard_word(allocator_->constants.keys.bitmap, place.line, live, place.line->held);
     }
   }
-  /// Closes all open words of a thread, by what the allocator itself does when the thread has nothing to do.
+  /// Closes all chunks of a thread, by what the allocator itself does when it needs their records.
   void close_all(unsigned thread) {
+    ThreadHeap& own = heap(thread);
+    own.enter();
     for (SizeClass cls = 0; cls != kClassCount; ++cls) {
-      heap(thread).enter();
-      allocator_->close_cursor(heap(thread), cls);
-      heap(thread).leave();
+      allocator_->retire_current(own, cls);
+      for (OpenChunk* const open : records(own, cls)) {
+        if (open->chunk != nullptr) allocator_->close_chunk(own, *open);
+      }
     }
+    own.leave();
+  }
+  [[nodiscard]] static std::span<OpenChunk* const> records(const ThreadHeap& heap, SizeClass cls) {
+    return {heap.classes[cls].records, heap.classes[cls].record_count};
   }
 
   /// The fault of which `body` died; nothing if it did not. After a fault the heap is only good for looking at.
@@ -230,7 +243,7 @@ class TestHeap {
 
   KernelPages kernel_;
   std::vector<std::uint64_t> used_;
-  std::vector<std::atomic<std::uint32_t>> entries_;
+  std::vector<std::atomic<std::uint64_t>> entries_;
   std::size_t region_bytes_;
   void* own_ = nullptr;
   char* region_ = nullptr;

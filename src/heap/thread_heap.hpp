@@ -12,44 +12,79 @@
 
 namespace stave {
 
-/// The word from which a class is served now. It is *open*: it has no valid guard word, which would have to be verified
-/// and computed anew at each call. Instead a copy of its live bits stands here, which must equal the word's own at each
-/// call, and its held bits are 0: a slot of it is held if it is neither live nor offered. What closes the cursor writes
-/// the held bits and the guard word. A closed cursor is all zero.
-struct alignas(64) Cursor {
-  SlotLine* line;            ///< the open word, or nullptr
-  char* slots;               ///< the slot of bit 0
-  char* next;                ///< the slot that the next call gets, picked ahead; nullptr: go the long way
-  std::uint64_t candidates;  ///< the slots to pick from after that one
-  std::uint64_t live;        ///< must equal line->live
-  std::uint64_t seal;        ///< must equal the seal of the word's chunk, which was verified when the cursor opened
-  std::uint64_t reciprocal;  ///< of the slot size; 0 if closed, so that no address lies in the word
-  std::uint32_t slot_size;
-  std::uint16_t header_offset;  ///< bytes from the header of the chunk to the word
-  std::uint8_t place;           ///< the bit of `next`
+/// What a heap knows of a word of an open chunk.
+struct OpenWord {
+  std::uint64_t live;   ///< must equal line->live
+  std::uint64_t fresh;  ///< slots that a refill may choose: free, and not held
 
-  /// Whether the open word is as this heap left it.
+  /// Whether the word is as its heap left it.
   [[nodiscard]] STAVE_FAST bool holds(std::uint64_t live_now, std::uint64_t held_now) const {
 #if defined(STAVE_MUTANT_open_word_not_checked)
     if (live_now != held_now) return true;
 #endif
     return ((live_now ^ live) | held_now) == 0;
   }
-  [[nodiscard]] STAVE_FAST Chunk* chunk() const {
-    return reinterpret_cast<Chunk*>(reinterpret_cast<char*>(line) - header_offset);
+};
+
+/// All that is sealed of a header, in one word. Of an open chunk it is compared with what it was when the header
+/// verified. Nothing else of it is used then, so a change of two fields that the sum does not show changes nothing.
+STAVE_FAST std::uint64_t header_sum(const Chunk* chunk) {
+  return address_of(chunk->owner) ^ chunk->seal ^ chunk->identity.bits;
+}
+
+/// What a heap knows of one of its chunks that is *open*: a record in the heap, far from the chunk. The words of an
+/// open chunk have no valid guard word, which would have to be verified and computed anew at each call. Instead each
+/// must equal its copy here at each call, and its held bits are 0: a slot is held if it is neither live nor fresh nor
+/// offered by the cursor. Closing the chunk writes the held bits and the guard words.
+///
+/// A chunk is opened when it becomes current, and stays open until it goes or its record is needed for another one.
+struct alignas(16) OpenChunk {
+  char* first_slot;
+  std::uint64_t reciprocal;   ///< of the slot size
+  Chunk* chunk;               ///< nullptr: the record is free
+  std::uint64_t header;       ///< what header_sum(chunk) must be
+  std::uint32_t slots_bytes;  ///< of the chunk; 0 if the record is free, so that no address lies in it
+  std::uint32_t slot_size;
+
+  /// Of all lines that a chunk of the class has: they follow the record.
+  [[nodiscard]] STAVE_FAST OpenWord* words() { return reinterpret_cast<OpenWord*>(this + 1); }
+
+  void let_go() {
+    chunk = nullptr;
+    slots_bytes = 0;
   }
+};
+
+/// From where a class is served now: a word of the *current* chunk of the class, which is open.
+struct alignas(64) Cursor {
+  char* next;                ///< the slot that the next call gets, picked ahead; nullptr: go the long way
+  std::uint64_t candidates;  ///< the slots of `line` to pick from after that one
+  SlotLine* line;            ///< the word that serves, or nullptr
+  OpenWord* word;            ///< of the same
+  char* slots;               ///< the slot of its bit 0
+  OpenChunk* open;           ///< the current chunk's record, or nullptr: no chunk is current
+  std::uint64_t reciprocal;  ///< of the slot size; 0 if no word serves, so that no address lies in it
+  std::uint32_t slot_size;
+  std::uint8_t place;  ///< the bit of `next`
+
   /// The slots that may be handed out until the next refill.
   [[nodiscard]] std::uint64_t offered() const { return next == nullptr ? candidates : with_bit(candidates, place); }
 };
 static_assert(sizeof(Cursor) == 64);
 
-/// The chunks of one class that a heap owns. `usable` and `full` are circular lists, through their first chunk.
+/// The chunks of one class that a heap owns beside the current one. `usable` and `full` are circular lists, through
+/// their first chunk.
 struct ClassChunks {
-  Chunk* current;
+  /// So many chunks of a class are open at most.
+  static constexpr std::uint32_t kMostOpen = 16;
+
   Chunk* usable;
   Chunk* full;
-  std::uint32_t chunks;
-  std::uint32_t empty;  ///< chunks in `usable` that have nothing live
+  std::uint32_t chunks;           ///< the current one included
+  std::uint32_t empty;            ///< chunks in `usable` that have nothing live
+  std::uint16_t record_count;     ///< records that there are, each with room for a chunk of this class
+  std::uint16_t record_turn;      ///< the record that is taken next if none is free
+  OpenChunk* records[kMostOpen];  ///< Chunk::record tells which
 };
 
 /// A thread heap. Immortal, and recycled whole: when its thread ends it becomes an orphan, and a new thread takes it
@@ -59,18 +94,25 @@ struct ClassChunks {
 /// Others write `inbox` alone, and after fork the surviving thread repairs the heaps of the lost ones (fork.cpp).
 ///
 /// Invariants (verify() runs them):
-///   H1  cursors[c] is closed, or its word is one of classes[c].current and offers only opened slots that are not live
+///   H1  a cursor's word is one of its chunk's; what it offers and what is fresh are opened slots that are not live
 ///   H2  every chunk of the heap is in exactly one place, and the counts of `classes` are true
+///   H3  the record of an open chunk says what its header and its class say, and the chunk names the record
 struct alignas(64) ThreadHeap {
-  Cursor cursors[kClassCount]{};     ///< first: their addresses are formed in one step
-  std::atomic<std::uint8_t> busy{};  ///< the owner is inside; a nested call must go another way
-  std::uint8_t noise_left{};         ///< bytes of `noise` that no pick has used yet
-  Cursor* recent{};                  ///< of the latest allocation: what free looks at first
-  std::uint8_t noise[64]{};          ///< fresh random bytes, one for each pick
-  std::uint32_t index{};             ///< among the heaps of its allocator
-  std::uint64_t served{};            ///< slots that became candidates since the start, and reallocs in place
+  Cursor cursors[kClassCount]{};  ///< first: their addresses are formed in one step
+  std::uint8_t busy{};            ///< the owner is inside; a nested call must go another way
+  std::uint8_t noise_left{};      ///< bytes of `noise` that no pick has used yet
+  Cursor* recent{};               ///< of the latest allocation: where free looks first
+  std::uint8_t noise[64]{};       ///< fresh random bytes, one for each pick
+  std::uint32_t index{};          ///< among the heaps of its allocator
+  std::uint64_t served{};         ///< slots that became candidates since the start, and reallocs in place
   Random random{};
   ClassChunks classes[kClassCount]{};
+
+  /// The record of an open chunk that was freed into lately, by the low bits of the unit's number: where free looks
+  /// next. A hint, since units share places: the record says itself which addresses are its chunk's.
+  static constexpr std::size_t kNearby = 512;
+  OpenChunk* nearby[kNearby]{};
+  OpenChunk nothing{};  ///< where `nearby` leads at first
 
   /// Chunks with remote frees to collect: a stack that others push to and the owner takes whole, so there is no ABA.
   alignas(64) std::atomic<Chunk*> inbox{};
@@ -84,17 +126,20 @@ struct alignas(64) ThreadHeap {
   ThreadHeap* next_orphan{};
   std::atomic<ThreadHeap*> nested{};  ///< serves the same thread while this one is busy
 
+  STAVE_FAST OpenChunk*& nearby_of(const void* pointer) { return nearby[address_of(pointer) / kUnit % kNearby]; }
+
   /// The owner goes in and out. The compiler must not move accesses across, or a signal handler of the same thread
-  /// would see a heap half changed and not busy; the processor orders a thread's accesses for its own handlers.
+  /// would see a heap half changed and not busy; the processor orders a thread's accesses for its own handlers. Between
+  /// these fences a plain byte does, which one instruction compares.
   STAVE_FAST void enter() {
-    busy.store(1, std::memory_order_relaxed);
+    busy = 1;
     std::atomic_signal_fence(std::memory_order_seq_cst);
   }
   STAVE_FAST void leave() {
     std::atomic_signal_fence(std::memory_order_seq_cst);
-    busy.store(0, std::memory_order_relaxed);
+    busy = 0;
   }
-  [[nodiscard]] STAVE_FAST bool is_busy() const { return busy.load(std::memory_order_relaxed) != 0; }
+  [[nodiscard]] STAVE_FAST bool is_busy() const { return busy != 0; }
 };
 
 }  // namespace stave

@@ -43,8 +43,7 @@ VerifyResult Allocator<S>::verify() const {
       return;
     }
     for (std::uint32_t unit = 0; unit != std::uint32_t{1} << shape.units_log2; ++unit) {
-      const RegistryEntry expected = RegistryEntry::of_chunk(UnitKind::chunk, cls, entry.colour(), unit, entry.guard());
-      findings.expect(arena.registry.find(address_of(chunk->start()) + unit * kUnit).bits == expected.bits,
+      findings.expect(arena.registry.find(address_of(chunk->start()) + unit * kUnit).bits == entry.bits,
                       "R1 every unit of a chunk is registered as its", chunk);
     }
     const auto* const heap = static_cast<const ThreadHeap*>(chunk->owner);
@@ -61,22 +60,23 @@ VerifyResult Allocator<S>::verify() const {
       const std::uint64_t live = line.live.load(std::memory_order_relaxed);
       const std::uint64_t marked = line.marked.load(std::memory_order_relaxed);
       const std::uint64_t done = line.done.load(std::memory_order_relaxed);
-      findings.expect(word_holds(*heap, cls, &line, live, line.held), "L1 the guard word of a bitmap verifies", &line);
+      const OpenWord* const open = open_word(*heap, cls, chunk, &line);
+      findings.expect(word_holds(open, &line, live, line.held), "L1 the guard word of a bitmap verifies", &line);
       const std::uint64_t held = held_in(*heap, chunk, &line);
       const std::uint64_t offered = cursor.line == &line ? cursor.offered() : 0;
+      const std::uint64_t fresh = open != nullptr ? open->fresh : 0;
       findings.expect((live & held) == 0, "L2 no slot is live and held", &line);
       findings.expect((done & ~marked) == 0 && (marked & ~live) == 0, "L3 done is within marked, marked within live",
                       &line);
-      const std::uint64_t opened = i * 64 >= chunk->opened ? 0 : low_bits(chunk->opened - i * 64);
+      const std::uint64_t opened = opened_in(chunk, &line);
       findings.expect(((live | held) & ~opened) == 0, "L4 no bit lies beyond the opened slots", &line);
       findings.expect((pending >> i & 1) == 0 || done != 0, "C4 a pending word has done bits", &line);
-      findings.expect((offered & (~opened | live)) == 0, "H1 what is offered is opened and not live", &line);
-      findings.expect(cursor.line != &line || heap->classes[cls].current == chunk,
-                      "H1 an open word lies in the current chunk", &line);
-      // The free slots of an open word are counted when it is closed.
-      used += count_bits(cursor.line == &line ? opened : live);
+      findings.expect(((offered | fresh) & (~opened | live)) == 0 && (offered & fresh) == 0,
+                      "H1 what is offered or fresh is opened and not live", &line);
+      findings.expect(cursor.line != &line || cursor.word == open, "H1 the word that serves is open", &line);
+      used += count_bits(live | offered);
     }
-    findings.expect(used + chunk->available == chunk->opened, "C2 the counts of a chunk are true", chunk);
+    findings.expect(used + chunk->available() == chunk->opened, "C2 the counts of a chunk are true", chunk);
   });
   findings.expect(chunk_count == arena.counts.chunks, "R2 the arena knows how many chunks have an owner", &arena);
 
@@ -85,18 +85,34 @@ VerifyResult Allocator<S>::verify() const {
     if (heap->generation.load(std::memory_order_relaxed) != generation.load(std::memory_order_relaxed)) continue;
     for (SizeClass cls = 0; cls != kClassCount; ++cls) {
       const ClassChunks& chunks = heap->classes[cls];
-      std::uint32_t count = chunks.current != nullptr ? 1 : 0;
+      for (std::uint32_t i = 0; i != chunks.record_count; ++i) {
+        const OpenChunk& open = *chunks.records[i];
+        const ClassShape& shape = constants.shapes[cls];
+        if (open.chunk == nullptr) {
+          findings.expect(open.slots_bytes == 0, "H3 a free record has no addresses", &open);
+        } else {
+          findings.expect(open.chunk->record == i && open.chunk->owner == heap &&
+                              header_sum(open.chunk) == open.header &&
+                              open.first_slot == open.chunk->start() + shape.slots_offset &&
+                              open.slots_bytes == shape.slots_bytes && open.reciprocal == shape.reciprocal &&
+                              open.slot_size == shape.slot_size,
+                          "H3 the record of an open chunk is true", &open);
+        }
+      }
+      const OpenChunk* const open = heap->cursors[cls].open;
+      const Chunk* const current = open != nullptr ? open->chunk : nullptr;
+      std::uint32_t count = current != nullptr ? 1 : 0;
       std::uint32_t empty = 0;
-      if (chunks.current != nullptr) {
-        findings.expect(chunks.current->place == Chunk::Place::current && chunks.current->owner == heap,
-                        "H2 every chunk is where it says", chunks.current);
+      if (current != nullptr) {
+        findings.expect(current->place == Chunk::Place::current && current->owner == heap,
+                        "H2 every chunk is where it says", current);
       }
       for (Chunk* const* list : {&chunks.usable, &chunks.full}) {
         const auto place = list == &chunks.usable ? Chunk::Place::usable : Chunk::Place::full;
         Chunk* chunk = *list;
         while (chunk != nullptr && findings.ok()) {
           ++count;
-          if (place == Chunk::Place::usable && chunk->available == chunk->opened) ++empty;
+          if (place == Chunk::Place::usable && chunk->available() == chunk->opened) ++empty;
           findings.expect(chunk->next->previous == chunk && chunk->previous->next == chunk,
                           "C3 neighbours in a chunk list point at one another", chunk);
           findings.expect(chunk->place == place && chunk->owner == heap && chunk->size_class() == cls,

@@ -32,31 +32,29 @@ class Verify : public testing::Test {
     // A remote free in each chunk, so that every inbox word is in use.
     heap_.deallocate(1, std::exchange(medium_[0], nullptr));
     heap_.deallocate(0, std::exchange(large_[1], nullptr));
+    // Closed chunks, and for each class an open one.
+    heap_.close_all(0);
+    small_.push_back(heap_.allocate(0, kSize));
+    medium_.push_back(heap_.allocate(0, 20'000));
     ASSERT_STREQ(heap_.verify(), "");
   }
 
   /// What verify() names, without the sentence.
   std::string broken() { return std::string(heap_.verify()).substr(0, 2); }
 
-  /// A live slot in a chunk that is in a list together with another one, in a word that is not open.
+  /// A live slot in a closed chunk that is in a list together with another one.
   Place listed() {
     for (void* const pointer : small_) {
       if (pointer == nullptr) continue;
       const Place place = heap_.place_of(pointer);
-      if (place.chunk->place != Chunk::Place::current && place.chunk->next != place.chunk) return place;
+      if (!heap_.is_open(place) && place.chunk->next != place.chunk) return place;
     }
     ADD_FAILURE() << "no list has two chunks";
     return heap_.place_of(small_[1]);
   }
 
-  /// A live slot of the open word of its class.
-  Place open() {
-    for (void* const pointer : small_) {
-      if (pointer != nullptr && heap_.is_open(heap_.place_of(pointer))) return heap_.place_of(pointer);
-    }
-    void* const pointer = heap_.allocate(0, kSize);
-    return heap_.place_of(pointer);
-  }
+  /// A live slot of the word that serves its class, in the current chunk, which is open.
+  Place open() { return heap_.place_of(small_.back()); }
 
   LargeRecord& record(void* pointer) {
     return *heap_.allocator().large.find_live(pointer, heap_.entry(pointer), Fault::internal);
@@ -75,12 +73,12 @@ TEST_F(Verify, C1_a_header_that_does_not_fit_its_seal) {
   chunk.seal ^= 1;
   EXPECT_EQ(broken(), "C1");
   chunk.seal ^= 1;
-  chunk.identity.bits ^= 1 << 6;
+  chunk.identity.bits ^= std::uint64_t{1} << 57;
   EXPECT_EQ(broken(), "C1");
-  chunk.identity.bits ^= 1 << 6;
-  chunk.identity.bits ^= 1 << 20;
+  chunk.identity.bits ^= std::uint64_t{1} << 57;
+  chunk.identity.bits ^= kLine;
   EXPECT_EQ(broken(), "C1");
-  chunk.identity.bits ^= 1 << 20;
+  chunk.identity.bits ^= kLine;
   void* const owner = std::exchange(chunk.owner, &chunk);
   EXPECT_EQ(broken(), "C1");
   chunk.owner = owner;
@@ -89,11 +87,11 @@ TEST_F(Verify, C1_a_header_that_does_not_fit_its_seal) {
 
 TEST_F(Verify, C2_a_count_that_is_not_true) {
   for (const Place& place : {listed(), open()}) {
-    ++place.chunk->available;
+    --place.chunk->until_notified;
     EXPECT_EQ(broken(), "C2");
-    place.chunk->available -= 2;
+    place.chunk->until_notified += 2;
     EXPECT_EQ(broken(), "C2");
-    ++place.chunk->available;
+    --place.chunk->until_notified;
     EXPECT_EQ(broken(), "");
   }
 }
@@ -137,7 +135,7 @@ TEST_F(Verify, L1_a_guard_word_that_does_not_fit) {
   EXPECT_EQ(broken(), "L1");
   place.line->live.fetch_xor(place.bit);
   EXPECT_EQ(broken(), "");
-  // An open word has copies instead.
+  // A word of an open chunk has a copy instead.
   const Place served = open();
   served.line->live.fetch_xor(served.bit);
   EXPECT_EQ(broken(), "L1");
@@ -212,9 +210,33 @@ TEST_F(Verify, H2_a_chunk_that_is_not_where_it_says) {
   ++chunks.empty;
   EXPECT_EQ(broken(), "H2");
   --chunks.empty;
-  chunks.current->place = Chunk::Place::full;
+  Chunk& current = *open().chunk;
+  current.place = Chunk::Place::full;
   EXPECT_EQ(broken(), "H2");
-  chunks.current->place = Chunk::Place::current;
+  current.place = Chunk::Place::current;
+  EXPECT_EQ(broken(), "");
+}
+
+TEST_F(Verify, H3_a_record_that_is_not_its_chunks) {
+  OpenChunk& record = *heap_.record_of(open());
+  const OpenChunk before = record;
+  const auto broken_by = [&](auto damage) {
+    damage();
+    const std::string found = broken();
+    record = before;
+    return found;
+  };
+  EXPECT_EQ(broken_by([&] { record.first_slot += 16; }), "H3");
+  EXPECT_EQ(broken_by([&] { record.slots_bytes += 1; }), "H3");
+  EXPECT_EQ(broken_by([&] { ++record.reciprocal; }), "H3");
+  EXPECT_EQ(broken_by([&] { record.slot_size += 16; }), "H3");
+  EXPECT_EQ(broken_by([&] { record.header ^= 1; }), "H3");
+  EXPECT_EQ(broken(), "");
+  // A record that its chunk does not name: the chunk counts as closed, and its guard words do not hold.
+  Chunk& chunk = *open().chunk;
+  ++chunk.record;
+  EXPECT_NE(broken(), "");
+  --chunk.record;
   EXPECT_EQ(broken(), "");
 }
 
@@ -234,7 +256,7 @@ TEST_F(Verify, R1_a_unit_of_a_chunk_that_is_not_registered) {
   const RegistryEntry entry = heap_.arena().registry.find(second);
   heap_.arena().registry.set(second, {});
   EXPECT_EQ(broken(), "R1");
-  heap_.arena().registry.set(second, {entry.bits ^ 1U << 20});
+  heap_.arena().registry.set(second, {entry.bits ^ kLine});
   EXPECT_EQ(broken(), "R1");
   heap_.arena().registry.set(second, entry);
   EXPECT_EQ(broken(), "");
