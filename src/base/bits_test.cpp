@@ -93,6 +93,19 @@ TEST(Bits, low_bits_are_the_lowest) {
   EXPECT_EQ(low_bits(4096), ~std::uint64_t{0});
 }
 
+TEST(Bits, count_bits_counts_with_and_without_an_instruction_for_it) {
+  std::uint64_t word = 1;
+  for (int i = 0; i != 1000; ++i, word = word * 6364136223846793005U + 1442695040888963407U) {
+    for (const std::uint64_t some :
+         {word, word >> (i % 64), word & (word >> 7), ~word, low_bits(static_cast<unsigned>(i) % 65)}) {
+      ASSERT_EQ(count_bits(some), static_cast<std::uint32_t>(std::popcount(some)));
+      ASSERT_EQ(count_bits_baseline(some), static_cast<std::uint32_t>(std::popcount(some)));
+    }
+  }
+  EXPECT_EQ(count_bits(0), 0U);
+  EXPECT_EQ(count_bits_baseline(~std::uint64_t{0}), 64U);
+}
+
 TEST(Bits, address_of_is_the_number_of_a_pointer) {
   int object = 0;
   EXPECT_EQ(reinterpret_cast<int*>(address_of(&object)), &object);

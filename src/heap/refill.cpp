@@ -323,7 +323,8 @@ void* Allocator<S>::allocate_in_class(ThreadHeap& heap, SizeClass cls, std::size
   Cursor& cursor = own->cursors[cls];
   if (cursor.offered() != 0 || refill(*own, cls)) {
     if (cursor.next == nullptr) {
-      draw_noise(*own);  // at every refill: it should not run out on the fast path
+      // For all candidates of a word, so that it seldom runs out on the fast path.
+      if (own->noise_left < sizeof own->noise / 2) draw_noise(*own);
       pick_next(*own, cursor);
     }
     slot = hand_out(*own, cursor, requested);

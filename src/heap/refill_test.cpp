@@ -209,7 +209,8 @@ TEST(Hold, nobody_can_tell_when_a_freed_slot_comes_back) {
     }
     distances.insert(distance);
   }
-  EXPECT_GE(distances.size(), 40U);
+  // Sixty draws of nearly sixty equally likely distances: 37 different ones are to be expected.
+  EXPECT_GE(distances.size(), 28U);
 }
 
 TEST(Hold, every_held_slot_is_of_use_again_sooner_or_later) {

@@ -102,7 +102,7 @@ struct alignas(64) ThreadHeap {
   std::uint8_t busy{};            ///< the owner is inside; a nested call must go another way
   std::uint8_t noise_left{};      ///< bytes of `noise` that no pick has used yet
   Cursor* recent{};               ///< of the latest allocation: where free looks first
-  std::uint8_t noise[64]{};       ///< fresh random bytes, one for each pick
+  std::uint8_t noise[128]{};      ///< fresh random bytes, one for each pick
   std::uint32_t index{};          ///< among the heaps of its allocator
   std::uint64_t served{};         ///< slots that became candidates since the start, and reallocs in place
   Random random{};
