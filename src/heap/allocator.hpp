@@ -175,6 +175,8 @@ struct Allocator {
   /// Makes a chunk that is in no list the current one of its class. pre: the class has a record.
   void make_current(ThreadHeap& heap, Chunk* chunk);
   OpenChunk& open_chunk(ThreadHeap& heap, SizeClass cls, Chunk* chunk);
+  /// The chunk of a record, whose header is as it was when it was opened, or this dies.
+  [[nodiscard]] STAVE_FAST Chunk* chunk_of(const OpenChunk& open);
   /// Makes another record for a class, unless it has enough. false: it has none, and memory is out.
   [[nodiscard]] bool provide_record(ThreadHeap& heap, SizeClass cls);
   /// Makes a word of the current chunk the one that serves its class, if one offers at least `few`. `all`: held slots

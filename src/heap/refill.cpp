@@ -64,8 +64,16 @@ OpenChunk& Allocator<S>::open_chunk(ThreadHeap& heap, SizeClass cls, Chunk* chun
 }
 
 template <class S>
+Chunk* Allocator<S>::chunk_of(const OpenChunk& open) {
+  if (header_sum(open.chunk) != open.header) [[unlikely]] {
+    die_in_chunk(Fault::corrupt_header, "a chunk's header is not as it was when it verified", open.chunk, open.chunk);
+  }
+  return open.chunk;
+}
+
+template <class S>
 void Allocator<S>::close_chunk(ThreadHeap& heap, OpenChunk& open) {
-  Chunk* const chunk = open.chunk;
+  Chunk* const chunk = chunk_of(open);
   const auto lines = static_cast<std::uint32_t>(constants.shapes[chunk->size_class()].line_count());
   for (std::uint32_t i = 0; i != lines; ++i) {
     SlotLine& line = chunk->lines()[i];
@@ -103,7 +111,7 @@ void Allocator<S>::retire_current(ThreadHeap& heap, SizeClass cls) {
   Cursor& cursor = heap.cursors[cls];
   if (cursor.open == nullptr) return;
   leave_word(heap, cls);
-  Chunk* const chunk = cursor.open->chunk;
+  Chunk* const chunk = chunk_of(*cursor.open);
   cursor = {};
   place(heap, chunk);
 }
@@ -246,10 +254,7 @@ bool Allocator<S>::refill(ThreadHeap& heap, SizeClass cls) {
   const std::uint32_t few = constants.few[cls];
   if (cursor.open != nullptr) {
     OpenChunk& open = *cursor.open;
-    Chunk* const chunk = open.chunk;
-    if (header_sum(chunk) != open.header) {
-      die_in_chunk(Fault::corrupt_header, "the seal of a chunk's header does not verify", chunk, chunk);
-    }
+    Chunk* const chunk = chunk_of(open);
     open_page_if_worn(open);
     if (take_word(heap, cls, few)) return true;
     // Only what is opened already is looked at in other chunks, before a page is opened here.

@@ -4,11 +4,13 @@
 #include <gtest/gtest.h>
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <bit>
 #include <initializer_list>
 #include <map>
 #include <random>
 #include <set>
+#include <string>
 #include <vector>
 
 #include "heap/test_instance.hpp"
@@ -340,6 +342,67 @@ TEST(Refill, verifies_the_header_of_the_chunk_it_serves_from) {
     }),
                  "corrupt-header");
   }
+}
+
+// --- open chunks -----------------------------------------------------------------------------------------------------
+
+/// How many records of a class have a chunk.
+std::size_t open_chunks(const ThreadHeap& heap, SizeClass cls) {
+  return static_cast<std::size_t>(std::ranges::count_if(TestHeap::records(heap, cls),
+                                                        [](const OpenChunk* open) { return open->chunk != nullptr; }));
+}
+
+TEST(OpenChunks, are_so_many_of_a_class_at_most_and_the_others_are_served_by_their_guard_words) {
+  constexpr std::size_t kSize = 1000;
+  TestHeap heap({.units = 256});
+  const SizeClass cls = size_class_for(kSize);
+  std::vector<void*> all;
+  std::set<Chunk*> chunks;
+  while (chunks.size() < 2 * ClassChunks::kMostOpen) {
+    all.push_back(heap.allocate(0, kSize));
+    ASSERT_NE(all.back(), nullptr);
+    ASSERT_TRUE(heap.is_open(heap.place_of(all.back()))) << "what serves is open";
+    chunks.insert(heap.place_of(all.back()).chunk);
+    ASSERT_EQ(open_chunks(heap.heap(0), cls), std::min<std::size_t>(chunks.size(), ClassChunks::kMostOpen));
+  }
+  ASSERT_STREQ(heap.verify(), "");
+  // In either kind a slot is held when it was freed, and cannot be freed twice.
+  std::size_t closed = 0;
+  for (std::size_t i = 0; i < all.size(); i += 10) {
+    const Place place = heap.place_of(all[i]);
+    if (!heap.is_open(place)) ++closed;
+    heap.deallocate(0, all[i]);
+    ASSERT_NE(heap.held_in(place) & place.bit, 0U);
+    ASSERT_STREQ(heap.verify(), "");
+  }
+  EXPECT_GT(closed, all.size() / 40);
+  EXPECT_STREQ(heap.death_of([&] { heap.deallocate(0, all[0]); }), "double-free");
+}
+
+TEST(OpenChunks, that_share_a_place_in_nearby_are_told_apart) {
+  constexpr std::size_t kSize = 200;
+  TestHeap heap({.units = 64});
+  std::vector<void*> all;
+  while (heap.stats().chunks < 8) all.push_back(heap.allocate(0, kSize));
+  // As if all units had the same number: whatever is freed, the record of another chunk is found first.
+  for (OpenChunk*& nearby : heap.heap(0).nearby) nearby = heap.record_of(heap.place_of(all[0]));
+  for (void* const pointer : all) {
+    heap.deallocate(0, pointer);
+    ASSERT_STREQ(heap.verify(), "");
+  }
+  EXPECT_EQ(heap.stats().live_allocations, 0U);
+}
+
+TEST(OpenChunks, whose_header_was_overwritten_kill_when_they_are_closed_or_retired) {
+  const auto death = [](bool current) {
+    TestHeap heap;
+    std::vector<void*> all;
+    while (heap.stats().chunks < 3) all.push_back(heap.allocate(0, 1000));
+    heap.place_of(current ? all.back() : all.front()).chunk->identity.bits ^= std::uint64_t{1} << 63;
+    return std::string(heap.death_of([&] { heap.close_all(0); }));
+  };
+  EXPECT_EQ(death(true), "corrupt-header");
+  EXPECT_EQ(death(false), "corrupt-header");
 }
 
 }  // namespace

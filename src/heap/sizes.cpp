@@ -43,6 +43,7 @@ void Allocator<S>::deallocate_slow(ThreadHeap& heap, void* pointer) {
 
 template <class S>
 void Allocator<S>::deallocate_farther(ThreadHeap& heap, void* pointer) {
+  if (pointer == nullptr) return heap.leave();
   const RegistryEntry entry = arena.registry.find(address_of(pointer));
   Chunk* const chunk = header_of(entry);
   if (!entry.is_chunk() || !free_local(heap, chunk, entry, pointer)) [[unlikely]] {
