@@ -57,12 +57,18 @@ inline constexpr std::size_t kFrequentSize = std::size_t{8} << 10;
 
 namespace detail {
 
-inline constexpr std::array<std::uint8_t, kFrequentSize / kGrain + 1> kClassTable = [] {
-  std::array<std::uint8_t, kFrequentSize / kGrain + 1> table{};
-  std::size_t cls = 0;
-  for (std::size_t grains = 0; grains != table.size(); ++grains) {
+/// At an offset in its page where a heap has nothing that is stored often: see ThreadHeap.
+struct alignas(4096) PlacedClassTable {
+  std::uint8_t unused[0xd00] = {};
+  std::uint8_t of_grains[kFrequentSize / kGrain + 1] = {};
+};
+
+inline constexpr PlacedClassTable kClassTable = [] {
+  PlacedClassTable table;
+  std::uint8_t cls = 0;
+  for (std::size_t grains = 0; grains <= kFrequentSize / kGrain; ++grains) {
     while (kSlotSizes[cls] < grains * kGrain) ++cls;
-    table[grains] = static_cast<std::uint8_t>(cls);
+    table.of_grains[grains] = cls;
   }
   return table;
 }();
@@ -77,7 +83,7 @@ inline constexpr std::size_t kClassesPerDoubling = 5;
 /// pre: size <= kLargestSlot
 [[nodiscard]] constexpr SizeClass size_class_for(std::size_t size) {
   if (size <= kFrequentSize) [[likely]]
-    return detail::kClassTable[(size + (kGrain - 1)) / kGrain];
+    return detail::kClassTable.of_grains[(size + (kGrain - 1)) / kGrain];
   const std::size_t below = size - 1;
   const unsigned doubling = log2_floor(below) - log2_floor(kLargestFineClass);
   const std::size_t power = kLargestFineClass << doubling;

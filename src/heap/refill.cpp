@@ -233,7 +233,7 @@ void Allocator<S>::open_page(OpenChunk& open) {
 /// program that allocates little does not pay with memory, and not beyond what a cache holds.
 template <class S>
 void Allocator<S>::open_page_if_worn(OpenChunk& open) {
-  constexpr std::uint32_t kAmple = 40;
+  constexpr std::uint32_t kAmple = 64;
   constexpr std::size_t kAmpleBytes = std::size_t{64} << 10;
   constexpr std::uint8_t kPatience = 8;
   Chunk* const chunk = open.chunk;

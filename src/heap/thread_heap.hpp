@@ -4,6 +4,7 @@
 #pragma once
 
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 
 #include "base/attributes.hpp"
@@ -97,16 +98,21 @@ struct ClassChunks {
 ///   H1  a cursor's word is one of its chunk's; what it offers and what is fresh are opened slots that are not live
 ///   H2  every chunk of the heap is in exactly one place, and the counts of `classes` are true
 ///   H3  the record of an open chunk says what its header and its class say, and the chunk names the record
-struct alignas(64) ThreadHeap {
+struct ThreadHeap {
   Cursor cursors[kClassCount]{};  ///< first: their addresses are formed in one step
-  std::uint8_t busy{};            ///< the owner is inside; a nested call must go another way
-  std::uint8_t noise_left{};      ///< bytes of `noise` that no pick has used yet
-  Cursor* recent{};               ///< of the latest allocation: where free looks first
-  std::uint8_t noise[128]{};      ///< fresh random bytes, one for each pick
-  std::uint32_t index{};          ///< among the heaps of its allocator
-  std::uint64_t served{};         ///< slots that became candidates since the start, and reallocs in place
-  Random random{};
   ClassChunks classes[kClassCount]{};
+
+  // What each call stores. A processor takes a load for one of the bytes that an earlier store has just written if the
+  // low 12 bits of their addresses are the same, and waits for it. So this lies where in its page only cursors of sizes
+  // lie that the fast path does not serve (a heap begins at a page), and so does detail::kClassTable.
+  alignas(1024) std::uint8_t busy{};  ///< the owner is inside; a nested call must go another way
+  std::uint8_t noise_left{};          ///< bytes of `noise` that no pick has used yet
+  Cursor* recent{};                   ///< of the latest allocation: where free looks first
+  std::uint8_t noise[128]{};          ///< fresh random bytes, one for each pick
+
+  std::uint32_t index{};   ///< among the heaps of its allocator
+  std::uint64_t served{};  ///< slots that became candidates since the start, and reallocs in place
+  Random random{};
 
   /// The record of an open chunk that was freed into lately, by the low bits of the unit's number: where free looks
   /// next. A hint, since units share places: the record says itself which addresses are its chunk's.
@@ -141,5 +147,10 @@ struct alignas(64) ThreadHeap {
   }
   [[nodiscard]] STAVE_FAST bool is_busy() const { return busy != 0; }
 };
+
+/// The part of a page, as of a heap, from which no request's cursor is served on the fast path.
+inline constexpr std::size_t kAloof = (size_class_for(kFrequentSize) + 1) * sizeof(Cursor);
+static_assert(offsetof(ThreadHeap, cursors) == 0 && offsetof(ThreadHeap, busy) % 4096 >= kAloof &&
+              offsetof(detail::PlacedClassTable, of_grains) >= kAloof);
 
 }  // namespace stave
