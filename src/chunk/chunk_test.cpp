@@ -3,7 +3,9 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <set>
+#include <vector>
 
 namespace stave {
 namespace {
@@ -63,6 +65,23 @@ TEST(Seal, is_not_linear) {
     if (tag(0) - tag(a) == tag(b) - tag(a | b)) ++same;
   }
   EXPECT_LE(same, 1);
+}
+
+TEST(Chunk, header_is_found_from_every_unit_and_colour) {
+  constexpr std::size_t kUnits = 16;
+  std::vector<std::atomic<std::uint64_t>> entries(kUnits);
+  FlatRegistry registry;
+  registry.start(kStart, kUnits, entries.data());
+  for (std::uint32_t colour = 0; colour != 64; ++colour) {
+    for (std::size_t unit = 0; unit != kUnits; ++unit) {
+      registry.set(kStart + unit * kUnit, identity(5, header(colour)));
+    }
+    for (std::size_t unit = 0; unit != kUnits; ++unit) {
+      for (const std::uintptr_t offset : {std::uintptr_t{0}, std::uintptr_t{1}, std::uintptr_t{0x8000}, kUnit - 1}) {
+        EXPECT_EQ(header_of(registry.find(kStart + unit * kUnit + offset)), header(colour)) << colour << " " << unit;
+      }
+    }
+  }
 }
 
 TEST(Chunk, start_is_its_first_byte_whatever_its_colour) {
