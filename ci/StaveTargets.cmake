@@ -60,6 +60,8 @@ function(stave_core_options target)
   # A new-handler may throw through this one; what that takes of the C++ runtime it refers to weakly. (The property is one of
   # the directory that calls.)
   set_source_files_properties("${PROJECT_SOURCE_DIR}/src/api/new.cpp" PROPERTIES COMPILE_OPTIONS -fexceptions)
+  # Its last step is a jump, whatever the optimization.
+  set_source_files_properties("${PROJECT_SOURCE_DIR}/src/api/dlopen.cpp" PROPERTIES COMPILE_OPTIONS -foptimize-sibling-calls)
   if(NOT STAVE_SANITIZE)
     target_compile_options(${target} PRIVATE -fno-semantic-interposition)
   endif()
