@@ -18,6 +18,8 @@ if(STAVE_MUTANT)
 endif()
 
 add_compile_options(-Wall -Wextra -Wconversion -Wshadow -Wundef -Wcast-align -Wcast-qual)
+# The same source gives the same library, wherever it is built.
+add_compile_options("-ffile-prefix-map=${PROJECT_BINARY_DIR}=build" "-ffile-prefix-map=${PROJECT_SOURCE_DIR}=.")
 if(STAVE_WERROR)
   add_compile_options(-Werror)
 endif()
@@ -48,7 +50,7 @@ endforeach()
 
 # What users of the core, in whichever form, compile with.
 function(stave_core_usage target)
-  target_include_directories(${target} PUBLIC "${PROJECT_SOURCE_DIR}/src")
+  target_include_directories(${target} PUBLIC "$<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/src>")
 endfunction()
 
 # How the sources of the core themselves are compiled.
