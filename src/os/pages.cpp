@@ -48,8 +48,8 @@ void* KernelPages::map(std::size_t bytes, std::uintptr_t hint) {
   if (!succeeded(answer)) return nullptr;
   auto start = static_cast<std::uintptr_t>(answer);
   if (start % kUnit != 0) {
-    // Map more than needed and give the rest back. On any failure below what is mapped too much is only address space.
-    if (!kernel_unmap(start, bytes)) return nullptr;
+    // Map more than needed and give the rest back. If the kernel does not take it, it is only address space.
+    (void)kernel_unmap(start, bytes);
     const std::size_t more = bytes + kUnit;
     answer = kernel_map(0, more, PROT_READ | PROT_WRITE, 0);
     if (!succeeded(answer)) return nullptr;

@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// surroundings <which>: a program at the limits of what it may have. There malloc must go on, or say ENOMEM and go on
+// when there is memory again; what was allocated must stay as it was.
+#define _GNU_SOURCE
+#include <errno.h>
+#include <linux/audit.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <malloc.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { kMost = 1 << 20 };
+static unsigned char** blocks;
+static size_t* sizes;
+static size_t count;
+
+static void fail(const char* what) {
+  fprintf(stderr, "FAILED: %s (errno %d)\n", what, errno);
+  _exit(1);
+}
+
+static void prepare(void) {
+  // Not from malloc: what is tested must not need it.
+  const size_t bytes = kMost * sizeof *blocks;
+  blocks = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  sizes = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (blocks == MAP_FAILED || sizes == MAP_FAILED) fail("mmap of the test's own tables");
+}
+
+static size_t some_size(size_t n) {
+  if (n % 997 == 0) return 300000 + n % 200000;
+  if (n % 101 == 0) return 5000 + n % 30000;
+  return 1 + n * 7919 % 700;
+}
+
+// Allocates until there is no more, or so many bytes are had. Returns how many bytes were had.
+static size_t allocate_up_to(size_t most_bytes) {
+  const size_t before = count;
+  size_t bytes = 0;
+  while (count != kMost && bytes < most_bytes) {
+    const size_t size = some_size(count);
+    errno = 0;
+    unsigned char* const block = malloc(size);
+    if (block == NULL) {
+      if (errno != ENOMEM) fail("malloc returned NULL and did not say ENOMEM");
+      break;
+    }
+    block[0] = block[size - 1] = (unsigned char)count;
+    blocks[count] = block;
+    sizes[count++] = size;
+    bytes += size;
+  }
+  printf("%zu blocks, %zu KiB\n", count - before, bytes >> 10);
+  return bytes;
+}
+
+static void free_all_but(size_t nth) {
+  size_t kept = 0;
+  for (size_t i = 0; i != count; ++i) {
+    const unsigned char first = blocks[i][0];
+    if (blocks[i][sizes[i] - 1] != first) fail("the content of a block changed");
+    if (nth != 0 && i % nth == 0) {
+      blocks[kept] = blocks[i];
+      sizes[kept++] = sizes[i];
+    } else {
+      errno = 77;
+      free(blocks[i]);
+      if (errno != 77) fail("free changed errno");
+    }
+  }
+  count = kept;
+}
+
+// What every surrounding must allow: to use memory, so many bytes at least, to be refused in order, to give it back and
+// to use it again.
+static void work(size_t enough, size_t most_bytes) {
+  if (allocate_up_to(most_bytes) < enough) fail("too little could be allocated");
+  free_all_but(10);
+  (void)malloc_trim(0);
+  if (allocate_up_to(most_bytes / 2) < enough / 2) fail("too little could be allocated again");
+  free_all_but(0);
+  (void)malloc_trim(0);
+  if (allocate_up_to(enough / 2) < enough / 2) fail("too little could be allocated a third time");
+  void* const grown = realloc(NULL, 100);
+  if (grown == NULL) fail("realloc after memory was freed");
+  free(grown);
+  free_all_but(0);
+}
+
+static void limit(int resource, rlim_t bytes) {
+  const struct rlimit both = {bytes, bytes};
+  if (setrlimit(resource, &both) != 0) fail("setrlimit");
+}
+
+static size_t kib_of(const char* field) {
+  char line[256];
+  size_t kib = 0;
+  FILE* const status = fopen("/proc/self/status", "r");
+  if (status == NULL) fail("/proc/self/status");
+  while (fgets(line, sizeof line, status) != NULL) {
+    if (strncmp(line, field, strlen(field)) == 0) kib = strtoul(line + strlen(field) + 1, NULL, 10);
+  }
+  fclose(status);
+  return kib;
+}
+
+// Calls that a sandbox may refuse once a program runs; brk and mmap stay, or there is no memory at all.
+static void refuse_calls(int with) {
+  static const int refused[] = {SYS_mprotect,  SYS_madvise, SYS_mremap,    SYS_munmap,
+                                SYS_getrandom, SYS_prctl,   SYS_membarrier};
+  struct sock_filter program[32];
+  unsigned short n = 0;
+  program[n++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (unsigned)offsetof(struct seccomp_data, nr));
+  for (size_t i = 0; i != sizeof refused / sizeof *refused; ++i) {
+    program[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (unsigned)refused[i], 0, 1);
+    program[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (unsigned)with);
+  }
+  program[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
+  const struct sock_fprog filter = {n, program};
+  if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) != 0) {
+    fail("seccomp");
+  }
+}
+
+int main(int argc, char** argv) {
+  const char* const which = argc > 1 ? argv[1] : "";
+  if (strcmp(which, "address-space") == 0 && argc == 3) {  // from the start: this program again, with less
+    limit(RLIMIT_AS, strtoul(argv[2], NULL, 10) << 10);
+    execv("/proc/self/exe", (char*[]){argv[0], (char*)"within", argv[2], NULL});
+    fail("execv");
+  }
+  prepare();
+  if (strcmp(which, "within") == 0 && argc == 3) {
+    // A third of the address space at least is the program's. (There are libc, the stack, guards, what waits in the
+    // hold.)
+    work(strtoul(argv[2], NULL, 10) * 1024 * 35 / 100, (size_t)1 << 30);
+  } else if (strcmp(which, "address-space-later") == 0) {
+    (void)allocate_up_to(20 << 20);
+    limit(RLIMIT_AS, (rlim_t)(kib_of("VmSize:") + (64 << 10)) << 10);
+    work(30 << 20, (size_t)1 << 30);
+  } else if (strcmp(which, "no-address-space") == 0) {
+    (void)allocate_up_to(1 << 20);
+    limit(RLIMIT_AS, 1);  // nothing can be mapped any more, from one moment to the next
+    (void)allocate_up_to((size_t)1 << 30);
+    free_all_but(3);
+    if (allocate_up_to(100000) < 50000) fail("what was freed cannot be used again");
+    free_all_but(0);
+  } else if (strcmp(which, "locked") == 0) {
+    if (mlockall(MCL_CURRENT | MCL_FUTURE) != 0) return 77;  // not allowed here
+    work(4 << 20, 8 << 20);
+  } else if (strcmp(which, "mappings") == 0) {
+    // Others have taken all mappings that a process may have.
+    char* const area = mmap(NULL, (size_t)1 << 30, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (area == MAP_FAILED) fail("mmap");
+    work(10 << 20, 20 << 20);
+    for (size_t page = 0; page < ((size_t)1 << 30); page += 8192) {
+      if (mprotect(area + page, 4096, PROT_READ) != 0) break;
+    }
+    (void)allocate_up_to(50 << 20);
+    free_all_but(7);
+    (void)allocate_up_to(10 << 20);
+    free_all_but(0);
+  } else if (strcmp(which, "refused") == 0 && argc == 3) {
+    // Of what was given back some can only be taken again by calls that are refused then.
+    (void)allocate_up_to(20 << 20);
+    free_all_but(10);
+    (void)malloc_trim(0);
+    refuse_calls((int)strtol(argv[2], NULL, 10));
+    work(20 << 20, 30 << 20);
+  } else if (strcmp(which, "closed") == 0) {
+    close(0), close(1), close(2);
+    work(5 << 20, 10 << 20);
+  } else {
+    fputs("usage: surroundings <which> [number]\n", stderr);
+    return 2;
+  }
+  return 0;
+}
