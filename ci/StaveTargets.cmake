@@ -18,8 +18,6 @@ if(STAVE_MUTANT)
 endif()
 
 add_compile_options(-Wall -Wextra -Wconversion -Wshadow -Wundef -Wcast-align -Wcast-qual)
-# The same source gives the same library, wherever it is built.
-add_compile_options("-ffile-prefix-map=${PROJECT_BINARY_DIR}=build" "-ffile-prefix-map=${PROJECT_SOURCE_DIR}=.")
 if(STAVE_WERROR)
   add_compile_options(-Werror)
 endif()
@@ -59,6 +57,9 @@ function(stave_core_options target)
   target_compile_options(${target} PRIVATE
     -fno-exceptions -fno-rtti -fno-threadsafe-statics -fvisibility=hidden -fvisibility-inlines-hidden
     -ftls-model=initial-exec -fno-plt -fstack-protector-strong ${STAVE_NO_BUILTIN})
+  # The same source gives the same library, wherever it is built. (Tests find files by __FILE__.)
+  target_compile_options(${target} PRIVATE
+    "-ffile-prefix-map=${PROJECT_BINARY_DIR}=build" "-ffile-prefix-map=${PROJECT_SOURCE_DIR}=.")
   # A new-handler may throw through this one; what that takes of the C++ runtime it refers to weakly. (The property is one of
   # the directory that calls.)
   set_source_files_properties("${PROJECT_SOURCE_DIR}/src/api/new.cpp" PROPERTIES COMPILE_OPTIONS -fexceptions)
