@@ -19,7 +19,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { kMost = 1 << 20 };
+static size_t most = 1 << 20;  // blocks at a time
 static unsigned char** blocks;
 static size_t* sizes;
 static size_t count;
@@ -31,7 +31,7 @@ static void fail(const char* what) {
 
 static void prepare(void) {
   // Not from malloc: what is tested must not need it.
-  const size_t bytes = kMost * sizeof *blocks;
+  const size_t bytes = most * sizeof *blocks;
   blocks = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   sizes = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (blocks == MAP_FAILED || sizes == MAP_FAILED) fail("mmap of the test's own tables");
@@ -47,7 +47,7 @@ static size_t some_size(size_t n) {
 static size_t allocate_up_to(size_t most_bytes) {
   const size_t before = count;
   size_t bytes = 0;
-  while (count != kMost && bytes < most_bytes) {
+  while (count != most && bytes < most_bytes) {
     const size_t size = some_size(count);
     errno = 0;
     unsigned char* const block = malloc(size);
@@ -114,6 +114,16 @@ static size_t kib_of(const char* field) {
   return kib;
 }
 
+// Lines of /proc/self/maps.
+static size_t mappings(void) {
+  size_t lines = 0;
+  FILE* const maps = fopen("/proc/self/maps", "r");
+  if (maps == NULL) fail("/proc/self/maps");
+  for (int character; (character = getc(maps)) != EOF;) lines += character == '\n';
+  fclose(maps);
+  return lines;
+}
+
 // Calls that a sandbox may refuse once a program runs; brk and mmap stay, or there is no memory at all.
 static void refuse_calls(int with) {
   static const int refused[] = {SYS_mprotect,  SYS_madvise, SYS_mremap,    SYS_munmap,
@@ -139,6 +149,7 @@ int main(int argc, char** argv) {
     execv("/proc/self/exe", (char*[]){argv[0], (char*)"within", argv[2], NULL});
     fail("execv");
   }
+  if (strcmp(which, "ten-million") == 0) most = 10000000;
   prepare();
   if (strcmp(which, "within") == 0 && argc == 3) {
     // A third of the address space at least is the program's. (There are libc, the stack, guards, what waits in the
@@ -177,6 +188,16 @@ int main(int argc, char** argv) {
     (void)malloc_trim(0);
     refuse_calls((int)strtol(argv[2], NULL, 10));
     work(20 << 20, 30 << 20);
+  } else if (strcmp(which, "ten-million") == 0) {
+    // With half of the mappings that a process may have by default.
+    for (; count != most; ++count) {
+      sizes[count] = 16 + count * 7919 % 200;
+      if ((blocks[count] = malloc(sizes[count])) == NULL) fail("malloc");
+      blocks[count][0] = blocks[count][sizes[count] - 1] = (unsigned char)count;
+    }
+    if (mappings() > 32768) fail("too many mappings");
+    free_all_but(10);
+    if (mappings() > 32768) fail("too many mappings when nine of ten are free");
   } else if (strcmp(which, "closed") == 0) {
     close(0), close(1), close(2);
     work(5 << 20, 10 << 20);
