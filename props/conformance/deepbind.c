@@ -7,7 +7,6 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 static void* find(void* library, const char* name) {
   void* const symbol = dlsym(library, name);

@@ -3,7 +3,6 @@
 // A library that is opened with RTLD_DEEPBIND, and depends on libc as all do.
 #define _GNU_SOURCE
 #include <dlfcn.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 

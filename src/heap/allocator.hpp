@@ -132,9 +132,13 @@ struct Allocator {
   [[nodiscard]] Stats stats() const;
 
   // lists.cpp: the chunks of a heap.
-  /// A free made a chunk's available slots as many as the lists want to know. The last thing that the owner does inside
-  /// of its heap, which is left here.
-  STAVE_SLOW void chunk_gained_last(ThreadHeap& heap, Chunk* chunk);
+  /// A free by the owner made a slot of a chunk available. The last thing that it does inside of its heap, which is
+  /// left here.
+  STAVE_FAST void gained_last(ThreadHeap& heap, Chunk* chunk) {
+    if (--chunk->until_notified == 0) [[unlikely]]
+      return chunk_gained_last(heap, chunk);
+    heap.leave();
+  }
   /// Puts a chunk that is in no list into the list where it belongs, or gives it back if it is empty and one too many.
   void place(ThreadHeap& heap, Chunk* chunk);
   /// Puts it into its list, empty or not.
@@ -198,6 +202,8 @@ struct Allocator {
   }
   [[nodiscard]] bool discard_free_pages(Chunk* chunk);
   STAVE_SLOW void chunk_gained(ThreadHeap& heap, Chunk* chunk);
+  /// The same, and leaves the heap.
+  STAVE_SLOW void chunk_gained_last(ThreadHeap& heap, Chunk* chunk);
   /// Whether an owner's word is as the owner left it: by its copy if it is open, by its guard word if not.
   STAVE_FAST bool word_holds(const OpenWord* open, const SlotLine* line, std::uint64_t live, std::uint64_t held) const {
     return open != nullptr ? open->holds(live, held) : guard_holds(constants.keys.bitmap, line, live, held);

@@ -120,16 +120,13 @@ STAVE_FAST void deallocate(Allocator<S>& allocator, ThreadHeap& heap, void* poin
   heap.enter();
   const Cursor* const cursor = heap.recent;
   const SlotIndex slot = slot_index(cursor->reciprocal, address_of(pointer) - address_of(cursor->slots));
-  if (!slot.exact) return allocator.deallocate_slow(heap, pointer);
-  if (slot.index > 63) return allocator.deallocate_slow(heap, pointer);
+  if (!slot.exact || slot.index > 63) return allocator.deallocate_slow(heap, pointer);
   Chunk* const chunk = cursor->open->chunk;
   if (header_sum(chunk) != cursor->open->header) [[unlikely]]
     return allocator.deallocate_slow(heap, pointer);
   if (!take_back(cursor->word, cursor->line, slot.index, pointer, cursor->slot_size)) [[unlikely]]
     return allocator.deallocate_slow(heap, pointer);
-  if (--chunk->until_notified == 0) [[unlikely]]
-    return allocator.chunk_gained_last(heap, chunk);
-  heap.leave();
+  allocator.gained_last(heap, chunk);
 }
 
 }  // namespace stave

@@ -122,8 +122,8 @@ void Allocator<S>::drain_inbox(ThreadHeap& heap) {
   // Acquire pairs with the push: inbox_next is seen. Everything else of a chunk is ordered by its own words.
   for (Chunk* chunk = heap.inbox.exchange(nullptr, std::memory_order_acquire); chunk != nullptr;) {
     const RegistryEntry entry = arena.registry.find(address_of(chunk));
-    if (!entry.is_chunk() || header_of(entry) != chunk || chunk->owner != &heap ||
-        !header_holds(constants.keys.header, chunk, entry)) [[unlikely]] {
+    if (!entry.is_chunk() || header_of(entry) != chunk || !header_holds_for(constants.keys.header, chunk, entry, &heap))
+        [[unlikely]] {
       die_in_chunk(Fault::corrupt_list, "an inbox leads to what is not a chunk of its heap", nullptr, chunk);
     }
     // Read before `pending` is taken: from then on the next freer may push the chunk again.

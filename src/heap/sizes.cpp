@@ -36,9 +36,7 @@ template <class S>
 void Allocator<S>::deallocate_slow(ThreadHeap& heap, void* pointer) {
   Chunk* const chunk = take_back(heap.nearby_of(pointer), pointer);
   if (chunk == nullptr) return here().deallocate_farther(heap, pointer);
-  if (--chunk->until_notified == 0) [[unlikely]]
-    return here().chunk_gained_last(heap, chunk);
-  heap.leave();
+  here().gained_last(heap, chunk);
 }
 
 template <class S>
@@ -50,9 +48,7 @@ void Allocator<S>::deallocate_farther(ThreadHeap& heap, void* pointer) {
     heap.leave();
     return deallocate_elsewhere(heap, pointer);
   }
-  if (--chunk->until_notified == 0) [[unlikely]]
-    return chunk_gained_last(heap, chunk);
-  heap.leave();
+  gained_last(heap, chunk);
 }
 
 template <class S>
