@@ -4,24 +4,30 @@
 
 info      malloc_info writes XML that parses, malloc_stats writes to standard error
 served    python runs on Stave, whose own counter of served calls says so
+log       what Stave says goes to descriptor 2, to a file or to another descriptor; reports of faults to both
+configuration          /etc/stave.conf counts below STAVE_OPTIONS, and a bad one not at all
+foreign_pointer_warn   a stranger's pointer that is freed a thousand times is reported once
+own_malloc             a program that has a malloc of its own is told so once, if it asked
 linkage   the library needs libc.so.6 alone; its thread-local storage is initial-exec and small
 """
 
 import argparse
 import os
 import re
+import signal
 import subprocess
 import sys
+import tempfile
 import xml.etree.ElementTree
 
 
-def run(command, library=None, **variables):
+def run(command, library=None, end=0, **variables):
     environment = {name: value for name, value in os.environ.items() if name not in ("LD_PRELOAD", "STAVE_OPTIONS")}
     environment.update(variables)
     if library:
         environment["LD_PRELOAD"] = os.path.abspath(library)
     result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
-    if result.returncode != 0:
+    if result.returncode != end:
         sys.exit(f"{command}: exit {result.returncode}, stderr: {result.stderr[:1000]}")
     return result
 
@@ -55,6 +61,94 @@ def served(arguments):
         print(f"calls served: {match[1]} (at least {least} expected) {variables}")
 
 
+def expect(what, found, *parts):
+    """`found` must be these parts, in this order, and each may stand for any text that its pattern matches."""
+    if not re.fullmatch("".join(parts), found):
+        sys.exit(f"{what}: {found!r} is not {''.join(parts)!r}")
+
+
+STATISTICS = r"stave: statistics of pid \d+ \S+\n(stave: [a-z_]+ \d+\n){11}"
+REPORT = r"stave: foreign-pointer: 0x8 .*\nstave:   check: .*\nstave:   likely cause: .*\n"
+FREE_8 = ["/usr/bin/python3.11", "-c", "import ctypes; ctypes.CDLL(None).free(ctypes.c_void_p(8))"]
+
+
+def log(arguments):
+    library = arguments.library
+    with tempfile.TemporaryDirectory() as directory:
+        path = os.path.join(directory, "log")
+
+        def logged():
+            with open(path, encoding="utf-8") as file:
+                return file.read()
+
+        expect("stderr", run(["/bin/true"], library, STAVE_OPTIONS="stats=1").stderr, STATISTICS)
+        for _ in range(2):
+            expect("stderr", run(["/bin/true"], library, STAVE_OPTIONS=f"stats=1:log_file={path}:x=1").stderr, "")
+        expect("log", logged(), "(", "stave: STAVE_OPTIONS: unknown option 'x'.*\n", STATISTICS, "){2}")
+        os.truncate(path, 0)
+        expect("stderr", run(FREE_8, library, end=-signal.SIGABRT, STAVE_OPTIONS=f"log_file={path}").stderr, REPORT)
+        expect("log", logged(), REPORT)
+        # With descriptor 2 closed the report is in the log all the same, and descriptors as low as 2 are the program's.
+        os.truncate(path, 0)
+        run(["/bin/sh", "-c", 'exec "$@" 2>&-', "sh", *FREE_8], library, end=-signal.SIGABRT, STAVE_OPTIONS=f"log_file={path}")
+        expect("log", logged(), REPORT)
+        os.truncate(path, 0)
+        shell = ["/bin/sh", "-c", f"exec /bin/true 7>>'{path}'"]
+        expect("stderr", run(["/usr/bin/env", f"LD_PRELOAD={library}", "STAVE_OPTIONS=stats=1:log_fd=7", *shell]).stderr,
+               "stave: log_fd: cannot use descriptor 7, errno 9\n", STATISTICS.replace("true", "sh"), "|",
+               "stave: log_fd: cannot use descriptor 7, errno 9\n")
+        expect("log", logged(), STATISTICS)
+        expect("stderr", run(["/bin/true"], library, STAVE_OPTIONS="log_file=/proc/none").stderr,
+               "stave: log_file: cannot open '/proc/none', errno 2\n")
+    print("descriptor 2, a file, a descriptor")
+
+
+def configuration(arguments):
+    """In a mount namespace whose /etc holds stave.conf alone."""
+    namespace = ["unshare", "--mount", "--propagation", "private"] + ([] if os.geteuid() == 0 else ["--map-root-user"])
+    prepare = "mount -t tmpfs none /etc"
+    if subprocess.run([*namespace, "/bin/sh", "-c", prepare], capture_output=True, check=False).returncode != 0:
+        print("no mount namespace can be made here")
+        sys.exit(77)
+
+    def said(make_file, options="", program="/bin/true"):
+        script = f"{prepare} && {make_file} && LD_PRELOAD='{arguments.library}' STAVE_OPTIONS='{options}' exec {program}"
+        result = run([*namespace, "/bin/sh", "-c", script])
+        return result.stdout + result.stderr
+
+    started = "stave: started, profile {}\n"
+    write = "printf '%b' '{}' >/etc/stave.conf".format
+    expect("without a file", said("true", "verbose=1"), started.format("default"))
+    expect("a file", said(write("# all\\nprofile=strict\\nverbose=1\\n")), started.format("strict"))
+    expect("both", said(write("profile=strict\\nstats=1\\n"), "verbose=1"), started.format("strict"), STATISTICS)
+    expect("the variable wins", said(write("profile=strict\\nverbose=1\\n"), "profile=light:verbose=1"), started.format("light"))
+    bad = "stave: /etc/stave.conf: {}; the file is not used\n"
+    expect("a bad file", said(write("verbose=1\\nprofile=x\\ny\\n")), bad.format("unknown profile 'x' .*"))
+    expect("a bad file", said(write("profile=light\\nx=1\\n"), "verbose=1"), bad.format("unknown option 'x' .*"), started.format("default"))
+    expect("a directory", said("mkdir /etc/stave.conf"), bad.format("not a plain file"))
+    expect("a log", said(write("log_file=/etc/log\\nx\\n")), bad.format("no value given to option 'x' .*"))
+    expect("a log", said(write("log_file=/etc/a:b\\nverbose=1\\n"), program="/bin/cat /etc/a:b"),
+           started.format("default"))
+    print("without a file, with one, with both, with bad ones")
+
+
+def foreign_pointer_warn(arguments):
+    stderr = run([arguments.program, arguments.plugin, "warn"], arguments.library,
+                 STAVE_OPTIONS="keep_deepbind=1:foreign_pointer=warn").stderr
+    expect("stderr", stderr, REPORT.replace("0x8", "0x[0-9a-f]+"), "stave:   nothing is done with it, .*\n")
+    print("reported once")
+
+
+def own_malloc(arguments):
+    for options, said in (("", ""), ("verbose=1", r"stave: started, .*\n" + "".join(
+            rf"stave: {name} of this program is not Stave's, .* it comes from {re.escape(arguments.program)}\n"
+            for name in ("malloc", "free")))):
+        result = run([arguments.program], arguments.library, STAVE_OPTIONS=options)
+        expect("stdout", result.stdout, "mine\n")
+        expect("stderr", result.stderr, said)
+    print("said when asked")
+
+
 def linkage(arguments):
     dynamic = run(["readelf", "-dW", arguments.library]).stdout
     needed = re.findall(r"\(NEEDED\)\s+Shared library: \[(.*)\]", dynamic)
@@ -74,13 +168,15 @@ def linkage(arguments):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["info", "served", "linkage"])
+    checks = {check.__name__: check for check in (info, served, log, configuration, foreign_pointer_warn, own_malloc, linkage)}
+    parser.add_argument("what", choices=checks)
     parser.add_argument("--program")
+    parser.add_argument("--plugin")
     parser.add_argument("--library")
     arguments = parser.parse_args()
     if arguments.library and not os.path.isfile(arguments.library):
         sys.exit(f"{arguments.library} is missing")
-    {"info": info, "served": served, "linkage": linkage}[arguments.what](arguments)
+    checks[arguments.what](arguments)
 
 
 if __name__ == "__main__":

@@ -1,12 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
-// deepbind <plugin> [kept]: opens a library with RTLD_DEEPBIND. Its malloc must be the program's, and pointers cross a
-// million times in both directions; `kept`: its malloc must be another one, as the flag demands.
+// deepbind <plugin> [forward | warn]: opens a library with RTLD_DEEPBIND. Its malloc must be the program's, and
+// pointers cross a million times in both directions. With the second argument its malloc must be libc's, as the flag
+// demands, and what comes from it is freed and resized by the program: `forward`: a million times, with effect; `warn`:
+// without.
 #define _GNU_SOURCE
 #include <dlfcn.h>
+#include <errno.h>
+#include <malloc.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 static void* find(void* library, const char* name) {
   void* const symbol = dlsym(library, name);
@@ -22,8 +27,40 @@ static int fail(const char* what) {
   return 1;
 }
 
+static int forward(void* (*their_malloc)(size_t), size_t (*their_live_bytes)(void)) {
+  const size_t before = their_live_bytes();
+  for (uint32_t i = 0; i != 1000000; ++i) {
+    const size_t size = i * 2654435761U % (i % 1000 == 0 ? 300000 : 700);
+    char* theirs = their_malloc(size + 1);
+    if (theirs == NULL) return fail("out of memory");
+    theirs[size] = 1;
+    if (i % 11 == 0) theirs = realloc(theirs, size + 100);
+    if (theirs == NULL || theirs[size] != 1) return fail("realloc lost the content");
+    errno = 77;
+    free(theirs);
+    if (errno != 77) return fail("free changed errno");
+  }
+  if (their_live_bytes() > before + 4000000) return fail("what was freed is still there");
+  return 0;
+}
+
+static int warn(void* (*their_malloc)(size_t)) {
+  for (int i = 0; i != 1000; ++i) {
+    char* const theirs = their_malloc(100);
+    theirs[0] = 1;
+    if (malloc_usable_size(theirs) != 0) return fail("the size of a stranger's block is known");
+    errno = 0;
+    if (realloc(theirs, 200) != NULL || errno != ENOMEM) return fail("a stranger's block was resized");
+    errno = 77;
+    free(theirs);
+    if (errno != 77) return fail("free changed errno");
+    if (theirs[0] != 1) return fail("a stranger's block was freed");
+  }
+  return 0;
+}
+
 int main(int argc, char** argv) {
-  if (argc < 2) return fail("usage: deepbind <plugin> [kept]");
+  if (argc < 2) return fail("usage: deepbind <plugin> [forward | warn]");
   void* const plugin = dlopen(argv[1], RTLD_NOW | RTLD_DEEPBIND);
   if (plugin == NULL) return fail(dlerror());
   void* (*const their_malloc)(size_t) = (void* (*)(size_t))find(plugin, "plugin_malloc");
@@ -41,7 +78,11 @@ int main(int argc, char** argv) {
 
   void* (*volatile our_malloc)(size_t) = malloc;
   const int same = their_address() == (void*)our_malloc;
-  if (argc > 2) return same ? fail("RTLD_DEEPBIND was dropped") : 0;
+  if (argc > 2) {
+    if (same) return fail("RTLD_DEEPBIND was dropped");
+    if (strcmp(argv[2], "warn") == 0) return warn(their_malloc);
+    return forward(their_malloc, (size_t(*)(void))find(plugin, "plugin_live_bytes"));
+  }
   if (!same) return fail("the library has another malloc");
   for (uint32_t i = 0; i != 1000000; ++i) {
     const size_t size = i * 2654435761U % (i % 1000 == 0 ? 300000 : 700);

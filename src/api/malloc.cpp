@@ -12,7 +12,7 @@
 #include "heap/fast_path.hpp"
 #include "heap/process.hpp"
 #include "os/kernel.hpp"
-#include "os/report.hpp"
+#include "os/log.hpp"
 
 namespace stave {
 namespace {

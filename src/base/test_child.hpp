@@ -9,6 +9,8 @@
 
 #include <csignal>
 #include <cstdio>
+#include <string>
+#include <thread>
 
 namespace stave::test {
 
@@ -52,6 +54,32 @@ template <class Body>
 }
 [[nodiscard]] inline int write_end(void* address) {
   return child_end([=] { *static_cast<volatile char*>(address) = 1; });
+}
+
+/// What a child writes on descriptor 2, and how it ends.
+struct Heard {
+  std::string text;
+  int end;
+};
+
+template <class Body>
+[[nodiscard]] Heard hear(Body body) {
+  int pipe_ends[2];
+  if (pipe(pipe_ends) != 0) return {"no pipe", 255};
+  std::string text;
+  std::thread reader([&] {
+    char buffer[4096];
+    for (ssize_t got = 0; (got = read(pipe_ends[0], buffer, sizeof buffer)) > 0;)
+      text.append(buffer, static_cast<std::size_t>(got));
+  });
+  const int end = child_end([&] {
+    dup2(pipe_ends[1], 2);
+    body();
+  });
+  close(pipe_ends[1]);
+  reader.join();
+  close(pipe_ends[0]);
+  return {text, end};
 }
 
 }  // namespace stave::test

@@ -78,6 +78,12 @@ struct Allocator {
   /// hand_out refused: an open word is not as its heap left it, or the slot that was picked is in use.
   [[noreturn]] STAVE_COLD void die_at_hand_out(const Cursor& cursor);
 
+  // foreign.cpp: addresses that the registry does not know, which are faults unless an option says otherwise.
+  STAVE_COLD void free_foreign(void* pointer);
+  /// \return 0: nothing is known of it.
+  STAVE_COLD std::size_t usable_size_of_foreign(const void* pointer);
+  STAVE_COLD void* reallocate_foreign(void* pointer, std::size_t size);
+
   // refill.cpp: what lies behind the fast path.
   STAVE_SLOW void* allocate_slow(ThreadHeap& heap, std::size_t requested);
   STAVE_SLOW void* allocate_in_class(ThreadHeap& heap, SizeClass cls, std::size_t requested);
@@ -113,6 +119,7 @@ struct Allocator {
   STAVE_SLOW void sweep_if_torn(ThreadHeap& heap);
 
   // sizes.cpp: everything that asks before it changes.
+  /// Never 0, but for an address that is not ours and not a fault.
   [[nodiscard]] std::size_t usable_size(const void* pointer, Fault freed_fault);
   /// pre: pointer != nullptr, size != 0
   [[nodiscard]] void* reallocate(ThreadHeap& heap, void* pointer, std::size_t size);
@@ -171,6 +178,7 @@ struct Allocator {
   }
 
  private:
+  void meet_foreign(const void* pointer);
   void put_orphan(ThreadHeap& heap);
   void link_orphan(ThreadHeap& heap);  ///< under the lock
   void unlink_orphan(ThreadHeap** link);

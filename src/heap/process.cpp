@@ -2,15 +2,13 @@
 #include "heap/process.hpp"
 
 #include <pthread.h>
-#include <sys/auxv.h>
 #include <sys/mman.h>
-#include <unistd.h>
-
-#include <cstring>
 
 #include "os/entropy.hpp"
 #include "os/kernel.hpp"
+#include "os/log.hpp"
 #include "os/report.hpp"
+#include "policy/settings.hpp"
 
 namespace stave {
 namespace {
@@ -27,30 +25,6 @@ std::atomic<bool> g_exit_key_made{false};
 ThreadHeap* unattached() { return const_cast<ThreadHeap*>(&g_unattached); }
 ThreadHeap* exited() { return const_cast<ThreadHeap*>(&g_exited); }
 bool is_attached(const ThreadHeap* heap) { return heap != unattached() && heap != exited(); }
-
-/// The text after STAVE_OPTIONS= in the environment; nullptr without, and in programs that run with more rights than
-/// their caller.
-const char* option_string() {
-  if (getauxval(AT_SECURE) != 0 || environ == nullptr) return nullptr;
-  constexpr char kName[] = "STAVE_OPTIONS=";
-  for (char** entry = environ; *entry != nullptr; ++entry) {
-    if (std::strncmp(*entry, kName, sizeof kName - 1) == 0) return *entry + sizeof kName - 1;
-  }
-  return nullptr;
-}
-
-void complain(void*, const char* kind, const char* text, std::size_t length, const char* valid) {
-  char storage[1024];
-  TextBuffer out(storage, sizeof storage);
-  out.text("stave: STAVE_OPTIONS: ")
-      .text(kind)
-      .text(" '")
-      .text(text, length)
-      .text("' (valid: ")
-      .text(valid)
-      .text(")\n");
-  kernel::write_all(2, out.data(), out.size());
-}
 
 void say(void*, const char* line) { notice(line); }
 
@@ -71,7 +45,7 @@ void start() {
   }
   if (!g_started.load(std::memory_order_relaxed)) {
     Constants& constants = g_process.constants;
-    constants.options = parse_options(option_string(), {.complain = complain});
+    constants.options = options_of_process();
     constants.page = page_size();
     if (!is_power_of_two(constants.page) || constants.page < 4096 || constants.page > kUnit) {
       report_and_abort({.fault = Fault::os_refused, .rule = "the page size is none of 4, 16 and 64 KiB"});
@@ -169,8 +143,11 @@ void print_statistics() {
               {"guards_skipped", stats.guards_skipped}};
   char storage[1024];
   TextBuffer out(storage, sizeof storage);
+  out.text("stave: statistics of ");
+  append_process(out);
+  out.text("\n");
   for (const auto& row : rows) out.text("stave: ").text(row.name).text(" ").decimal(row.value).text("\n");
-  kernel::write_all(2, out.data(), out.size());
+  log(out.view());
 }
 
 [[gnu::destructor(101)]] void destruct() {

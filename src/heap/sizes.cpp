@@ -99,7 +99,7 @@ void Allocator<S>::deallocate_large(void* pointer, RegistryEntry entry) {
     }
   }
   if (entry.kind() == UnitKind::vacant) die_of_slot(pointer, Fault::double_free);
-  die_at(Fault::foreign_pointer, "the registry does not know the address", pointer);
+  free_foreign(pointer);
 }
 
 template <class S>
@@ -124,7 +124,7 @@ std::size_t Allocator<S>::usable_size(const void* pointer, Fault freed_fault) {
     }
   }
   if (entry.kind() == UnitKind::vacant) die_of_slot(pointer, freed_fault);
-  die_at(Fault::foreign_pointer, "the registry does not know the address", pointer);
+  return usable_size_of_foreign(pointer);
 }
 
 template <class S>
@@ -156,6 +156,8 @@ bool Allocator<S>::bounds_of(const void* address, void** start, std::size_t* siz
 template <class S>
 void* Allocator<S>::reallocate(ThreadHeap& heap, void* pointer, std::size_t size) {
   const std::size_t usable = usable_size(pointer, Fault::freed_pointer);
+  if (usable == 0) [[unlikely]]
+    return reallocate_foreign(pointer, size);
   if (usable > kLargestSlot) {
     if (size > kLargestSlot && size <= static_cast<std::size_t>(PTRDIFF_MAX)) {
       const ArenaLocked<S> locked(arena, constants);

@@ -2,11 +2,10 @@
 #include "os/report.hpp"
 
 #include <fcntl.h>
-#include <unistd.h>
+#include <sys/auxv.h>
 
 #include <atomic>
 #include <cstdlib>
-#include <cstring>
 
 #include "base/attributes.hpp"
 #include "os/kernel.hpp"
@@ -33,48 +32,19 @@ std::atomic<bool> g_dying{false};
 #include "base/fault.def"
 #undef STAVE_FAULT
 
-void append_program(TextBuffer& out) {
+}  // namespace
+
+void append_process(TextBuffer& out) {
+  out.text("pid ").decimal(static_cast<std::uint64_t>(kernel::call(SYS_getpid))).text(" ");
   char path[256];
   const long length = kernel::call(SYS_readlinkat, AT_FDCWD, kernel::as_word("/proc/self/exe"), kernel::as_word(path),
                                    static_cast<long>(sizeof path));
   if (length > 0) {
-    out.text(path, static_cast<std::size_t>(length));
-  } else {
-    out.text("(unknown program)");
+    out.text({path, static_cast<std::size_t>(length)});
+  } else {  // without /proc
+    const auto* const started_as = reinterpret_cast<const char*>(getauxval(AT_EXECFN));
+    out.text(started_as != nullptr ? started_as : "(unknown program)");
   }
-}
-
-}  // namespace
-
-TextBuffer& TextBuffer::text(const char* words, std::size_t length) {
-  const std::size_t room = capacity_ - 1 - size_;
-  const std::size_t taken = length < room ? length : room;
-  std::memcpy(storage_ + size_, words, taken);
-  size_ += taken;
-  storage_[size_] = '\0';
-  return *this;
-}
-
-TextBuffer& TextBuffer::text(const char* words) { return text(words, std::strlen(words)); }
-
-TextBuffer& TextBuffer::decimal(std::uint64_t value) {
-  char digits[20];
-  std::size_t used = 0;
-  do {
-    digits[sizeof digits - ++used] = static_cast<char>('0' + value % 10);
-    value /= 10;
-  } while (value != 0);
-  return text(digits + sizeof digits - used, used);
-}
-
-TextBuffer& TextBuffer::hexadecimal(std::uint64_t value) {
-  char digits[16];
-  std::size_t used = 0;
-  do {
-    digits[sizeof digits - ++used] = "0123456789abcdef"[value % 16];
-    value /= 16;
-  } while (value != 0);
-  return text("0x").text(digits + sizeof digits - used, used);
 }
 
 void format_report(const FaultRecord& record, TextBuffer& out) {
@@ -90,8 +60,8 @@ void format_report(const FaultRecord& record, TextBuffer& out) {
     out.text(", size class ").decimal(record.slot_size).text(", slot ").decimal(record.slot);
   }
   if (record.state != nullptr) out.text(", state ").text(record.state);
-  out.text(") pid ").decimal(static_cast<std::uint64_t>(kernel::call(SYS_getpid))).text(" ");
-  append_program(out);
+  out.text(") ");
+  append_process(out);
   out.text(" see SECURITY.md#").text(id).text("\n");
   if (record.rule != nullptr) out.text("stave:   check: ").text(record.rule).text("\n");
   out.text("stave:   likely cause: ").text(fault_cause(record.fault)).text("\n");
@@ -104,7 +74,7 @@ void report_and_abort(const FaultRecord& record) {
   }
   TextBuffer out(stave_last_report, sizeof stave_last_report);
   format_report(record, out);
-  kernel::write_all(STDERR_FILENO, out.data(), out.size());
+  log_loudly(out.view());
   switch (record.fault) {
 #define STAVE_FAULT(name, id, built, cause) \
   case Fault::name:                         \
@@ -113,13 +83,6 @@ void report_and_abort(const FaultRecord& record) {
 #undef STAVE_FAULT
   }
   std::abort();
-}
-
-void notice(const char* words, const char* more) {
-  char storage[512];
-  TextBuffer out(storage, sizeof storage);
-  out.text("stave: ").text(words).text(more).text("\n");
-  kernel::write_all(STDERR_FILENO, out.data(), out.size());
 }
 
 }  // namespace stave

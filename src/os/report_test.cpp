@@ -8,7 +8,6 @@
 #include <csignal>
 #include <cstring>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "base/test_child.hpp"
@@ -34,32 +33,6 @@ std::string report_of(const FaultRecord& record, std::size_t capacity = 1024) {
 
 std::string tail(const char* id) {
   return " pid " + std::to_string(getpid()) + " " + program() + " see SECURITY.md#" + id + "\n";
-}
-
-/// What a child writes on descriptor 2, and how it ends.
-struct Heard {
-  std::string text;
-  int end;
-};
-
-template <class Body>
-Heard hear(Body body) {
-  int pipe_ends[2];
-  EXPECT_EQ(pipe(pipe_ends), 0);
-  std::string text;
-  std::thread reader([&] {
-    char buffer[4096];
-    for (ssize_t got = 0; (got = read(pipe_ends[0], buffer, sizeof buffer)) > 0;)
-      text.append(buffer, static_cast<std::size_t>(got));
-  });
-  const int end = test::child_end([&] {
-    dup2(pipe_ends[1], 2);
-    body();
-  });
-  close(pipe_ends[1]);
-  reader.join();
-  close(pipe_ends[0]);
-  return {text, end};
 }
 
 const FaultRecord kSlot{.fault = Fault::double_free,
@@ -113,24 +86,11 @@ TEST(Report, is_cut_off_where_the_buffer_ends) {
   }
 }
 
-TEST(TextBuffer, writes_numbers_as_printf_does) {
-  for (const std::uint64_t value :
-       {std::uint64_t{0}, std::uint64_t{9}, std::uint64_t{10}, std::uint64_t{0xabc}, ~std::uint64_t{0}}) {
-    char expected[64];
-    std::snprintf(expected, sizeof expected, "%llu 0x%llx", static_cast<unsigned long long>(value),
-                  static_cast<unsigned long long>(value));
-    char storage[64];
-    TextBuffer out(storage, sizeof storage);
-    out.decimal(value).text(" ").hexadecimal(value);
-    EXPECT_STREQ(out.data(), expected);
-  }
-}
-
 TEST(ReportAndAbort, writes_one_report_and_ends_by_sigabrt) {
   for (std::size_t i = 0; i != kFaultCount; ++i) {
     FaultRecord record = kSlot;
     record.fault = static_cast<Fault>(i);
-    const Heard heard = hear([&] { report_and_abort(record); });
+    const test::Heard heard = test::hear([&] { report_and_abort(record); });
     EXPECT_EQ(heard.end, -SIGABRT);
     EXPECT_EQ(heard.text.rfind("stave: " + std::string(fault_id(record.fault)) + ": 0x7f3a12c01440 (", 0), 0U)
         << heard.text;
@@ -140,7 +100,7 @@ TEST(ReportAndAbort, writes_one_report_and_ends_by_sigabrt) {
 
 TEST(ReportAndAbort, leaves_the_text_for_core_dumps) {
   EXPECT_STREQ(stave_last_report, "");
-  const Heard heard = hear([&] {
+  const test::Heard heard = test::hear([&] {
     // The handler of SIGABRT stands for whoever looks at the core dump.
     std::signal(SIGABRT, [](int) {
       (void)!write(2, "|", 1);
@@ -154,6 +114,22 @@ TEST(ReportAndAbort, leaves_the_text_for_core_dumps) {
   ASSERT_NE(middle, std::string::npos);
   EXPECT_EQ(heard.text.substr(0, middle), heard.text.substr(middle + 1));
   EXPECT_GT(middle, 100U);
+}
+
+TEST(ReportAndAbort, writes_to_the_log_as_well) {
+  int ends[2];
+  ASSERT_EQ(pipe(ends), 0);
+  const test::Heard heard = test::hear([&] {
+    if (log_to_descriptor(ends[1]) != 0) _exit(1);
+    report_and_abort(kSlot);
+  });
+  EXPECT_EQ(heard.end, -SIGABRT);
+  close(ends[1]);
+  char logged[2048] = {};
+  ASSERT_GT(read(ends[0], logged, sizeof logged - 1), 0);
+  close(ends[0]);
+  EXPECT_EQ(heard.text, logged);
+  EXPECT_EQ(heard.text.rfind("stave: double-free", 0), 0U);
 }
 
 TEST(ReportAndAbort, dies_all_the_same_when_descriptor_2_is_closed) {
@@ -206,7 +182,7 @@ TEST(ReportAndAbort, a_reader_that_went_away_changes_nothing_of_how_it_ends) {
 }
 
 TEST(ReportAndAbort, a_fault_inside_a_report_ends_at_once) {
-  const Heard heard = hear([] {
+  const test::Heard heard = test::hear([] {
     std::signal(SIGABRT, [](int) {
       std::signal(SIGABRT, SIG_DFL);
       report_and_abort({.fault = Fault::internal});
@@ -216,15 +192,6 @@ TEST(ReportAndAbort, a_fault_inside_a_report_ends_at_once) {
   EXPECT_EQ(heard.end, -SIGABRT);
   EXPECT_EQ(heard.text.find("stave: internal"), std::string::npos) << "the first report stands";
   EXPECT_EQ(heard.text.rfind("stave: double-free", 0), 0U);
-}
-
-TEST(Notice, is_one_line) {
-  const Heard heard = hear([] {
-    notice("started, profile ", "strict");
-    notice("alone");
-  });
-  EXPECT_EQ(heard.end, test::kSurvived);
-  EXPECT_EQ(heard.text, "stave: started, profile strict\nstave: alone\n");
 }
 
 }  // namespace

@@ -1,21 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
-// Options: what STAVE_OPTIONS may say, and what came of it.
+// Options: what may be said of an allocator, and what came of it.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+#include <string_view>
 
 #include "policy/profile.hpp"
 
 namespace stave {
 
+/// Words of the option foreign_pointer.
+inline constexpr std::uint64_t kForeignAbort = 0;
+inline constexpr std::uint64_t kForeignWarn = 1;
+inline constexpr std::uint64_t kForeignForward = 2;
+
 /// The resolved options of an allocator; read-only once it has started.
 struct Options {
   Profile profile = Profile::standard;
 #define STAVE_OPTION(name, lowest, highest, light, standard, strict, fuzz, help) std::uint64_t name = standard;
+#define STAVE_CHOICE(name, words, light, standard, strict, fuzz, help) std::uint64_t name = standard;
+#define STAVE_TEXT(name, range, help) std::string_view name; /* part of the text that was parsed */
 #include "policy/options.def"
-#undef STAVE_OPTION
 };
 
 /// What a profile says when no option speaks.
@@ -24,16 +31,20 @@ struct Options {
 /// Told about each part of an option string that is not understood.
 struct OptionComplaints {
   /// \param kind   what is wrong, a static phrase ("unknown option", "bad value for option", ...)
-  /// \param text   the offending part, not terminated
+  /// \param text   the offending part
   /// \param valid  what would be valid, a static phrase
-  void (*complain)(void* context, const char* kind, const char* text, std::size_t length, const char* valid) = nullptr;
+  void (*complain)(void* context, const char* kind, std::string_view text, const char* valid) = nullptr;
   void* context = nullptr;
 };
 
-/// Reads "name=value:name=value". Parts that are not understood are complained about and change nothing. `profile=`
-/// counts first, wherever it stands; of any other option given twice the last counts. nullptr is the empty string. Any
-/// bytes are an option string.
-[[nodiscard]] Options parse_options(const char* text, const OptionComplaints& complaints);
+/// How options are written: name=value:name=value, or a line for each, with blanks around it and comments after #.
+enum class OptionSyntax : char { string = ':', lines = '\n' };
+
+/// Reads options on top of `before`. Parts that are not understood are complained about and change nothing. `profile=`
+/// counts first, wherever it stands, and sets all options that profiles have values for; of any other option given
+/// twice the last counts. Any bytes are an option string.
+[[nodiscard]] Options parse_options(std::string_view text, const OptionComplaints& complaints,
+                                    const Options& before = {}, OptionSyntax syntax = OptionSyntax::string);
 
 /// Names of profiles and options, space-separated: what complaints and help show.
 [[nodiscard]] const char* option_names();

@@ -28,7 +28,6 @@ constexpr Row kRows[] = {
 #define STAVE_OPTION(name, lowest, highest, light, standard, strict, fuzz, help) \
   {#name, lowest, highest, {light, standard, strict, fuzz}, &Options::name},
 #include "policy/options.def"
-#undef STAVE_OPTION
 };
 constexpr Profile kProfiles[] = {Profile::light, Profile::standard, Profile::strict, Profile::fuzz};
 
@@ -45,12 +44,12 @@ struct Parsed {
 
 Parsed parse(const char* text) {
   Parsed parsed;
-  parsed.options = parse_options(
-      text, {.complain =
-                 [](void* context, const char* kind, const char* part, std::size_t length, const char* valid) {
-                   static_cast<Parsed*>(context)->complaints.push_back({kind, {part, length}, valid});
-                 },
-             .context = &parsed});
+  parsed.options =
+      parse_options(text, {.complain =
+                               [](void* context, const char* kind, std::string_view part, const char* valid) {
+                                 static_cast<Parsed*>(context)->complaints.push_back({kind, std::string(part), valid});
+                               },
+                           .context = &parsed});
   return parsed;
 }
 Parsed parse(const std::string& text) { return parse(text.c_str()); }
@@ -64,7 +63,7 @@ bool same(const Options& a, const Options& b) {
 }
 
 TEST(Options, nothing_said_is_the_default_profile) {
-  for (const char* const text : {static_cast<const char*>(nullptr), "", ":", ":::"}) {
+  for (const char* const text : {"", ":", ":::"}) {
     const Parsed parsed = parse(text);
     EXPECT_TRUE(parsed.complaints.empty());
     EXPECT_TRUE(same(parsed.options, options_of(Profile::standard)));
@@ -208,6 +207,61 @@ TEST(Options, the_last_of_two_counts) {
   EXPECT_EQ(parse("seed=1:seed=bad").options.seed, 1U);
 }
 
+TEST(Options, a_choice_takes_its_words_alone) {
+  const struct {
+    const char* word;
+    std::uint64_t choice;
+  } words[] = {{"abort", kForeignAbort}, {"warn", kForeignWarn}, {"forward", kForeignForward}};
+  for (const auto& [word, choice] : words) {
+    const Parsed parsed = parse("foreign_pointer=" + std::string(word));
+    EXPECT_TRUE(parsed.complaints.empty()) << word;
+    EXPECT_EQ(parsed.options.foreign_pointer, choice) << word;
+  }
+  for (const char* const word : {"", "0", "1", "abor", "abortt", "abort warn", "warn ", " warn", "WARN", "yes"}) {
+    const Parsed parsed = parse("foreign_pointer=warn:foreign_pointer=" + std::string(word));
+    ASSERT_EQ(parsed.complaints.size(), 1U) << word;
+    EXPECT_EQ(parsed.complaints[0].kind, "bad value in");
+    EXPECT_EQ(parsed.complaints[0].valid, "abort warn forward");
+    EXPECT_EQ(parsed.options.foreign_pointer, kForeignWarn) << "the one before stands";
+  }
+}
+
+TEST(Options, a_text_is_all_up_to_the_separator) {
+  EXPECT_EQ(parse("log_file=/tmp/a b=c#d:stats=1").options.log_file, "/tmp/a b=c#d");
+  EXPECT_EQ(parse("log_file=").options.log_file, "");
+  EXPECT_EQ(parse("log_file=a:log_file=b").options.log_file, "b");
+  EXPECT_EQ(parse("log_file=a:profile=light").options.log_file, "a") << "no profile has a value for it";
+}
+
+TEST(Options, come_on_top_of_those_before) {
+  Options before = options_of(Profile::light);
+  before.quarantine_slots = 3;
+  before.log_file = "a";
+  const Options kept = parse_options("seed=4", {}, before);
+  EXPECT_EQ(kept.quarantine_slots, 3U);
+  EXPECT_EQ(kept.seed, 4U);
+  EXPECT_EQ(kept.profile, Profile::light);
+  EXPECT_EQ(kept.log_file, "a");
+  Options strict = options_of(Profile::strict);
+  strict.seed = 4;
+  EXPECT_TRUE(same(parse_options("seed=4:profile=strict", {}, before), strict)) << "a profile sets them all";
+}
+
+TEST(Options, in_a_file_have_lines_of_their_own_with_blanks_and_comments) {
+  Parsed parsed;
+  const Options options =
+      parse_options("# stave.conf\n\n  profile=strict\t\r\n\t# quarantine_slots=2\n#seed=7\nlog_file=/a:b #c\n stats=1",
+                    {.complain = [](void* context, const char*, std::string_view,
+                                    const char*) { static_cast<Parsed*>(context)->complaints.emplace_back(); },
+                     .context = &parsed},
+                    {}, OptionSyntax::lines);
+  EXPECT_TRUE(parsed.complaints.empty());
+  Options expected = options_of(Profile::strict);
+  expected.stats = 1;
+  EXPECT_TRUE(same(options, expected));
+  EXPECT_EQ(options.log_file, "/a:b #c");
+}
+
 TEST(Options, good_parts_count_beside_bad_ones) {
   const Parsed parsed = parse("nonsense=1:seed=7:guard_pages=9::stats=1:x:profile=none:verbose=1");
   EXPECT_EQ(parsed.complaints.size(), 4U);
@@ -252,6 +306,9 @@ TEST(Options, names_are_listed_once_each) {
   std::istringstream words(option_names());
   std::set<std::string> names;
   for (std::string word; words >> word;) EXPECT_TRUE(names.insert(word).second) << word;
+#define STAVE_CHOICE(name, words, light, standard, strict, fuzz, help) EXPECT_EQ(names.erase(#name), 1U);
+#define STAVE_TEXT(name, range, help) EXPECT_EQ(names.erase(#name), 1U);
+#include "policy/options.def"
   EXPECT_EQ(names.size(), std::size(kRows) + 1);
   EXPECT_EQ(names.count("profile"), 1U);
   for (const Row& row : kRows) EXPECT_EQ(names.count(row.name), 1U) << row.name;
@@ -269,8 +326,13 @@ TEST(Options, help_shows_every_option_and_what_is_not_built) {
     return found;
   };
   for (const Row& row : kRows) {
-    EXPECT_EQ(count("  " + std::string(row.name) + " (" + std::to_string(row.lowest) + " to "), 1U) << row.name;
+    std::ostringstream line;
+    line << "  " << row.name << " (" << row.lowest << " to " << row.highest << "; " << row.defaults[0] << " | "
+         << row.defaults[1] << " | " << row.defaults[2] << " | " << row.defaults[3] << "): ";
+    EXPECT_EQ(count(line.str()), 1U) << line.str();
   }
+  EXPECT_EQ(count("  foreign_pointer (abort warn forward; abort | abort | abort | abort): "), 1U);
+  EXPECT_EQ(count("  log_file (a path): "), 1U);
 #define STAVE_PROTECTION(what, built, light, standard, strict, fuzz, names)                        \
   EXPECT_EQ(count("  " what ": " light " | " standard " | " strict " | " fuzz), 1U);               \
   EXPECT_EQ(count("  " what ": " light " | " standard " | " strict " | " fuzz " (not built yet)"), \
