@@ -56,8 +56,9 @@ struct Place {
 };
 
 Place& place_for(const Header& header) {
-  static Place* places[16];
-  const unsigned index = header.profile | (header.guard_by_protect ? 4U : 0U) | (header.tight_region ? 8U : 0U);
+  static Place* places[32];
+  const unsigned index = header.profile | (header.guard_by_protect ? 4U : 0U) | (header.tight_region ? 8U : 0U) |
+                         (header.threads_borrow ? 16U : 0U);
   if (places[index] == nullptr) places[index] = new Place(header);
   return *places[index];
 }

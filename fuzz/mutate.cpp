@@ -79,7 +79,7 @@ Op random_op(Dice& dice, const props::Header& header) {
 
 void mutate_header(std::uint8_t* record, Dice& dice) {
   props::Header header = props::decode_header(record, kRecordBytes);
-  switch (dice.below(6)) {
+  switch (dice.below(7)) {
     case 0:
       header.profile = static_cast<std::uint8_t>(dice.below(4));
       break;
@@ -91,6 +91,9 @@ void mutate_header(std::uint8_t* record, Dice& dice) {
       break;
     case 3:
       header.tight_region = !header.tight_region;
+      break;
+    case 5:
+      header.threads_borrow = !header.threads_borrow;
       break;
     case 4:
       header.failures.call = static_cast<std::uint8_t>(dice.below(8));

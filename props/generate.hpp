@@ -56,6 +56,7 @@ inline Header generate_header(const Wish& wish) {
   header.tight_region =
       wish.tight_region ? *wish.tight_region : *rc::gen::weightedElement<bool>({{4, false}, {1, true}});
   header.threads = *rc::gen::inRange<std::uint8_t>(1, kMaxThreads + 1);
+  header.threads_borrow = *rc::gen::arbitrary<bool>();
   header.misuse_allowed = wish.misuse;
   header.seed = *rc::gen::inRange<std::uint32_t>(1, 1U << 30U);
   if (wish.failures) {

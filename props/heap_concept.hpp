@@ -85,6 +85,7 @@ struct HeapSetup {
   unsigned profile = 1;
   bool guard_by_protect = false;
   unsigned threads = 1;
+  bool threads_borrow = false;
 };
 
 struct HeapCounts {

@@ -42,6 +42,7 @@ constexpr std::uint8_t kProfileMask = 0x03;
 constexpr std::uint8_t kGuardByProtect = 0x04;
 constexpr std::uint8_t kMisuseAllowed = 0x08;
 constexpr std::uint8_t kTightRegion = 0x10;
+constexpr std::uint8_t kThreadsBorrow = 0x20;
 
 constexpr std::size_t kSizeMax = SIZE_MAX;
 constexpr std::size_t kPtrdiffMax = PTRDIFF_MAX;
@@ -332,6 +333,7 @@ Header decode_header(const std::uint8_t* data, std::size_t size) {
   header.guard_by_protect = (record[1] & kGuardByProtect) != 0;
   header.misuse_allowed = (record[1] & kMisuseAllowed) != 0;
   header.tight_region = (record[1] & kTightRegion) != 0;
+  header.threads_borrow = (record[1] & kThreadsBorrow) != 0;
   header.threads = static_cast<std::uint8_t>(1 + record[2] % kMaxThreads);
   header.failures.call = record[3] & 7U;
   header.failures.period = record[3] >> 3U;
@@ -368,7 +370,8 @@ void encode_header(const Header& header, std::uint8_t* record) {
   record[0] = kVersion;
   record[1] = static_cast<std::uint8_t>(
       (header.profile & kProfileMask) | (header.guard_by_protect ? kGuardByProtect : 0U) |
-      (header.misuse_allowed ? kMisuseAllowed : 0U) | (header.tight_region ? kTightRegion : 0U));
+      (header.misuse_allowed ? kMisuseAllowed : 0U) | (header.tight_region ? kTightRegion : 0U) |
+      (header.threads_borrow ? kThreadsBorrow : 0U));
   record[2] = static_cast<std::uint8_t>(header.threads - 1);
   record[3] =
       static_cast<std::uint8_t>((header.failures.call & 7U) | static_cast<unsigned>(header.failures.period) << 3U);
@@ -398,9 +401,9 @@ std::vector<std::uint8_t> encode(const Program& program) {
 
 std::string to_text(const Header& header) {
   std::string text;
-  append(text, "program version %u profile %s guards %s threads %u region %s seed %" PRIu32, header.version,
+  append(text, "program version %u profile %s guards %s threads %u%s region %s seed %" PRIu32, header.version,
          kProfiles[header.profile & 3U], header.guard_by_protect ? "mprotect" : "advice", header.threads,
-         header.tight_region ? "tight" : "ample", header.seed);
+         header.threads_borrow ? " that borrow" : "", header.tight_region ? "tight" : "ample", header.seed);
   if (header.failures.period != 0) {
     append(text, " every %u. call of %s fails", header.failures.period, kCalls[header.failures.call & 7U]);
   }
@@ -541,7 +544,10 @@ static void op_realloc(struct slot* a, size_t count, size_t size) {
   if (p && old.p) { struct slot kept = {p, 0, old.fill}; look(&kept, old.n < count * size ? old.n : count * size); }
   put(a, p, p ? count * size : 0, 1);
 }
-static void op_aligned(struct slot* a, void* p, size_t alignment, size_t size) { put(a, p, size, p ? alignment : 1); }
+static void op_aligned(struct slot* a, void* p, size_t alignment, size_t size) {
+  if (!alignment || alignment & (alignment - 1)) alignment = 1; /* a malloc may take it for another one */
+  put(a, p, size, alignment);
+}
 static void op_fill(struct slot* a) { if (a->p) { look(a, a->n); paint(a); } }
 static void op_check(void) {
   for (unsigned i = 0; i < 64; i++) if (s[i].p) look(&s[i], s[i].n);

@@ -100,6 +100,7 @@ struct Header {
   bool guard_by_protect = false;
   bool misuse_allowed = false;  ///< otherwise codes of misuse decode as legal operations
   bool tight_region = false;    ///< so little address space that running out of it is ordinary
+  bool threads_borrow = false;  ///< their first allocations of each class come from a heap that they share
   std::uint8_t threads = 1;
   FailurePlan failures;
   std::uint32_t seed = 0;

@@ -602,7 +602,8 @@ class Runner {
 }
 
 [[nodiscard]] constexpr HeapSetup setup_for(const Header& header) {
-  return {region_bytes_for(header), header.seed, header.profile, header.guard_by_protect, header.threads};
+  return {region_bytes_for(header), header.seed,    header.profile,
+          header.guard_by_protect,  header.threads, header.threads_borrow};
 }
 
 /// Runs a whole program on a heap that is as new.

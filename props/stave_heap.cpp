@@ -32,6 +32,7 @@ StaveHeap::StaveHeap(const HeapSetup& setup) {
   config.profile = static_cast<Profile>(setup.profile);
   config.use_guard_advice = !setup.guard_by_protect;
   config.threads = setup.threads;
+  config.threads_borrow = setup.threads_borrow;
   config.context = this;
   config.on_fault = [](void* context, const FaultRecord& record) {
     static_cast<StaveHeap*>(context)->escape_.leave(fault_id(record.fault), record.rule, record.address);

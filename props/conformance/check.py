@@ -7,6 +7,7 @@ served    python runs on Stave, whose own counter of served calls says so
 log       what Stave says goes to descriptor 2, to a file or to another descriptor; reports of faults to both
 configuration          /etc/stave.conf counts below STAVE_OPTIONS, and a bad one not at all
 foreign_pointer_warn   a stranger's pointer that is freed a thousand times is reported once
+many_threads           a thousand threads that have a little of twenty sizes cost no more than three times what glibc takes
 own_malloc             a program that has a malloc of its own is told so once, if it asked
 linkage   the library needs libc.so.6 alone; its thread-local storage is initial-exec and small
 """
@@ -139,6 +140,18 @@ def foreign_pointer_warn(arguments):
     print("reported once")
 
 
+def many_threads(arguments):
+    for count in ("1", "5", "12"):
+        def kib(library):
+            return [int(number) for number in run([arguments.program, "1000", count], library).stdout.split()]
+        glibc, stave = kib(None), kib(arguments.library)
+        print(f"{count} of each size: glibc {glibc[0]} KiB, Stave {stave[0]}; when they have ended {glibc[1]} and {stave[1]}")
+        if stave[0] > 3 * glibc[0]:
+            sys.exit("more than three times as much")
+        if stave[1] > stave[0] / 2 + 4096 and stave[1] > 3 * glibc[1]:
+            sys.exit("hardly anything is given back")
+
+
 def own_malloc(arguments):
     for options, said in (("", ""), ("verbose=1", r"stave: started, .*\n" + "".join(
             rf"stave: {name} of this program is not Stave's, .* it comes from {re.escape(arguments.program)}\n"
@@ -168,7 +181,7 @@ def linkage(arguments):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    checks = {check.__name__: check for check in (info, served, log, configuration, foreign_pointer_warn, own_malloc, linkage)}
+    checks = {check.__name__: check for check in (info, served, log, configuration, foreign_pointer_warn, own_malloc, many_threads, linkage)}
     parser.add_argument("what", choices=checks)
     parser.add_argument("--program")
     parser.add_argument("--plugin")

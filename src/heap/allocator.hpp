@@ -87,6 +87,7 @@ struct Allocator {
   // refill.cpp: what lies behind the fast path.
   STAVE_SLOW void* allocate_slow(ThreadHeap& heap, std::size_t requested);
   STAVE_SLOW void* allocate_in_class(ThreadHeap& heap, SizeClass cls, std::size_t requested);
+  STAVE_SLOW void* allocate_borrowed(ThreadHeap& heap, SizeClass cls, std::size_t requested);
   STAVE_SLOW void* allocate_large(ThreadHeap& heap, std::size_t requested, std::size_t alignment);
   [[nodiscard]] bool refill(ThreadHeap& heap, SizeClass cls);
   /// Puts the current chunk of a class, if there is one, into its list.
@@ -106,6 +107,9 @@ struct Allocator {
   // heap_table.cpp: heaps and their threads.
   [[nodiscard]] ThreadHeap* adopt_heap();
   void orphan_heap(ThreadHeap& heap);
+  /// A shared heap, for the one call that `borrower` is busy with. nullptr if memory is out.
+  [[nodiscard]] ThreadHeap* borrow_heap(ThreadHeap& borrower);
+  void return_heap(ThreadHeap& borrower);
   [[nodiscard]] ThreadHeap* nested_heap(ThreadHeap& heap);
   /// Collects what was freed into one orphan heap, and gives back what that empties. true if a chunk went.
   bool drain_orphan();
@@ -182,6 +186,17 @@ struct Allocator {
   void put_orphan(ThreadHeap& heap);
   void link_orphan(ThreadHeap& heap);  ///< under the lock
   void unlink_orphan(ThreadHeap** link);
+  /// Takes an orphan, a heap that a fork left behind, or a new one. Under the lock.
+  [[nodiscard]] ThreadHeap* take_heap(bool shared);
+  /// Takes the first orphan that `wanted` says yes to; nullptr if there is none. Under the lock.
+  template <class Wanted>
+  [[nodiscard]] ThreadHeap* claim_orphan(Wanted wanted);
+  /// Collects what was freed into one shared heap.
+  void drain_shared();
+  /// An allocation by the owner of a heap, which was entered.
+  [[nodiscard]] STAVE_FAST void* serve(ThreadHeap& heap, SizeClass cls, std::size_t requested);
+  /// Whether a heap's next allocation of a class comes from a shared heap.
+  [[nodiscard]] bool borrows(const ThreadHeap& heap, SizeClass cls) const;
   void check_neighbour(ThreadHeap& heap, Chunk* chunk, Chunk* neighbour);
   void push(ThreadHeap& heap, Chunk** list, Chunk* chunk, bool front);
   /// Makes a chunk that is in no list the current one of its class. pre: the class has a record.

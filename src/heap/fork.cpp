@@ -72,7 +72,8 @@ void Allocator<S>::sweep_torn_heap(ThreadHeap& heap) {
     chunks.chunks = chunks.empty = 0;
   }
   heap.inbox.store(nullptr, std::memory_order_relaxed);
-  heap.nested.store(nullptr, std::memory_order_relaxed);  // in the table by itself
+  heap.nested.store(nullptr, std::memory_order_relaxed);  // in the table by itself, as is what it had borrowed
+  heap.borrowed.store(nullptr, std::memory_order_relaxed);
   arena.for_each_chunk([&](Chunk* chunk) {
     if (chunk->owner != &heap) return;
     const RegistryEntry entry = arena.registry.find(address_of(chunk));
@@ -115,17 +116,17 @@ void Allocator<S>::fork_child(ThreadHeap* survivor) {
   generation.store(now, std::memory_order_relaxed);
   unswept = heaps;
   const bool repair = remote_seen.exchange(false, std::memory_order_relaxed);
-  for (ThreadHeap* heap = survivor; heap != nullptr; heap = heap->nested.load(std::memory_order_relaxed)) {
+  const auto settle = [&](ThreadHeap* heap) {
     heap->generation.store(now, std::memory_order_relaxed);
     heap->random.start(random.take_seed(), heap->index);
     // fork in a signal handler amid malloc: the interrupted call goes on in the child, on words it has already read.
     // What lost freers left behind then stays live.
-    if (heap->is_busy()) continue;
+    if (heap->is_busy()) return;
     heap->enter();
     pick_afresh(*heap);
     if (!repair) {
       heap->leave();
-      continue;
+      return;
     }
     heap->inbox.store(nullptr, std::memory_order_relaxed);
     arena.for_each_chunk([&](Chunk* chunk) {
@@ -149,6 +150,10 @@ void Allocator<S>::fork_child(ThreadHeap* survivor) {
       gained(*heap, chunk, slots);
     });
     heap->leave();
+  };
+  for (ThreadHeap* heap = survivor; heap != nullptr; heap = heap->nested.load(std::memory_order_relaxed)) {
+    settle(heap);
+    if (ThreadHeap* const borrowed = heap->borrowed.load(std::memory_order_relaxed)) settle(borrowed);
   }
 }
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 // Heaps and their threads: who owns which, and what becomes of a heap whose thread has ended.
+#include <algorithm>
+
 #include "heap/allocator.hpp"
 #include "heap/instantiate.hpp"
 
@@ -22,29 +24,64 @@ ThreadHeap* Allocator<S>::make_heap() {
 }
 
 template <class S>
+template <class Wanted>
+ThreadHeap* Allocator<S>::claim_orphan(Wanted wanted) {
+  for (ThreadHeap** link = &orphans; *link != nullptr; link = &(*link)->next_orphan) {
+    ThreadHeap* const heap = *link;
+    if (!wanted(*heap)) continue;
+    unlink_orphan(link);
+    sweep_torn_heap(*heap);
+    return heap;
+  }
+  return nullptr;
+}
+
+template <class S>
+ThreadHeap* Allocator<S>::take_heap(bool shared) {
+  ThreadHeap* heap = claim_orphan([shared](const ThreadHeap& orphan) { return orphan.shared == shared; });
+  // Heaps whose threads a fork left behind. New heaps are linked in front, so one pass over the old ones does.
+  const std::uint32_t now = generation.load(std::memory_order_relaxed);
+  while (heap == nullptr && unswept != nullptr) {
+    ThreadHeap* const candidate = unswept;
+    unswept = candidate->next;
+    // One that was swept for a remote free meanwhile was found among the orphans, or is taken.
+    if (candidate->orphan || candidate->generation.load(std::memory_order_relaxed) == now) continue;
+    heap = candidate;
+    sweep_torn_heap(*heap);
+  }
+  if (heap == nullptr) heap = make_heap();
+  if (heap == nullptr) return nullptr;
+  heap->shared = shared;
+  return heap;
+}
+
+template <class S>
 ThreadHeap* Allocator<S>::adopt_heap() {
   const ArenaLocked<S> locked(arena, constants);
-  ThreadHeap* heap = orphans;
-  if (heap != nullptr) {
-    unlink_orphan(&orphans);
-  } else {
-    // Heaps whose threads a fork left behind. New heaps are linked in front, so one pass over the old ones does.
-    const std::uint32_t now = generation.load(std::memory_order_relaxed);
-    while (unswept != nullptr && heap == nullptr) {
-      ThreadHeap* const candidate = unswept;
-      unswept = candidate->next;
-      // One that was swept for a remote free meanwhile was found among the orphans, or is taken.
-      if (!candidate->orphan && candidate->generation.load(std::memory_order_relaxed) != now) heap = candidate;
-    }
-    if (heap == nullptr) return make_heap();
-  }
-  sweep_torn_heap(*heap);
+  ThreadHeap* const heap = take_heap(false);
+  if (heap == nullptr) return nullptr;
+  for (std::uint8_t& calls : heap->lent) calls = 0;
 #if defined(STAVE_MUTANT_adoption_loses_chunk)
   for (ClassChunks& chunks : heap->classes) {
     if (chunks.full != nullptr) --chunks.chunks, unlink(*heap, chunks.full);
   }
 #endif
   return heap;
+}
+
+template <class S>
+ThreadHeap* Allocator<S>::borrow_heap(ThreadHeap& borrower) {
+  // Signals are blocked under the lock: a handler that forks finds the heap with its borrower, or with nobody.
+  const ArenaLocked<S> locked(arena, constants);
+  ThreadHeap* const heap = take_heap(true);
+  borrower.borrowed.store(heap, std::memory_order_relaxed);
+  return heap;
+}
+
+template <class S>
+void Allocator<S>::return_heap(ThreadHeap& borrower) {
+  const ArenaLocked<S> locked(arena, constants);
+  link_orphan(*borrower.borrowed.exchange(nullptr, std::memory_order_relaxed));
 }
 
 template <class S>
@@ -61,9 +98,28 @@ void Allocator<S>::orphan_heap(ThreadHeap& heap) {
       link_orphan(heap);
     }
   }
-  if (warm) return;
-  (void)give_back_empty(heap);
-  put_orphan(heap);
+  if (!warm) {
+    (void)give_back_empty(heap);
+    put_orphan(heap);
+  }
+  // What the thread had from shared heaps it has freed, as a rule, and nobody may want anything of them for long.
+  if (std::any_of(heap.lent, heap.lent + kClassCount, [](std::uint8_t calls) { return calls != 0; })) drain_shared();
+}
+
+template <class S>
+void Allocator<S>::drain_shared() {
+  ThreadHeap* heap = nullptr;
+  {
+    const ArenaLocked<S> locked(arena, constants);
+    heap = claim_orphan([](const ThreadHeap& orphan) {
+      return orphan.shared && orphan.inbox.load(std::memory_order_relaxed) != nullptr;
+    });
+  }
+  if (heap == nullptr) return;
+  heap->enter();
+  drain_inbox(*heap);
+  heap->leave();
+  put_orphan(*heap);
 }
 
 template <class S>
@@ -74,8 +130,10 @@ void Allocator<S>::put_orphan(ThreadHeap& heap) {
 
 template <class S>
 void Allocator<S>::link_orphan(ThreadHeap& heap) {
+  // Shared ones first, then warm ones: each is looked for at its turn's beginning.
   ThreadHeap** link = &orphans;
-  while (!heap.warm && *link != nullptr && (*link)->warm) link = &(*link)->next_orphan;
+  while (!heap.shared && *link != nullptr && (*link)->shared) link = &(*link)->next_orphan;
+  while (!heap.shared && !heap.warm && *link != nullptr && (*link)->warm) link = &(*link)->next_orphan;
   heap.orphan = true;
   heap.next_orphan = *link;
   *link = &heap;
@@ -120,13 +178,8 @@ bool Allocator<S>::drain_orphan() {
   {
     const ArenaLocked<S> locked(arena, constants);
     // Claimed: nobody adopts it meanwhile.
-    for (ThreadHeap** link = &orphans; *link != nullptr; link = &(*link)->next_orphan) {
-      if ((*link)->inbox.load(std::memory_order_relaxed) == nullptr) continue;
-      heap = *link;
-      unlink_orphan(link);
-      sweep_torn_heap(*heap);
-      break;
-    }
+    heap =
+        claim_orphan([](const ThreadHeap& orphan) { return orphan.inbox.load(std::memory_order_relaxed) != nullptr; });
   }
   if (heap == nullptr) return false;
   const bool any = give_back_empty(*heap);
@@ -137,7 +190,6 @@ bool Allocator<S>::drain_orphan() {
 template <class S>
 bool Allocator<S>::trim(ThreadHeap* heap) {
   bool any = heap != nullptr && !heap->is_busy() && give_back_all(*heap);
-  std::uint32_t left = 0;
   {
     const ArenaLocked<S> locked(arena, constants);
     // Heaps that a fork left behind and nobody has taken yet are orphans like the others.
@@ -147,25 +199,22 @@ bool Allocator<S>::trim(ThreadHeap* heap) {
       sweep_torn_heap(*unswept);
       link_orphan(*unswept);
     }
-    for (ThreadHeap* orphan = orphans; orphan != nullptr; orphan = orphan->next_orphan) orphan->warm = false;
+    for (ThreadHeap* orphan = orphans; orphan != nullptr; orphan = orphan->next_orphan) {
+      orphan->warm = false;
+      orphan->trimmed = false;
+    }
     warm_orphans = 0;
-    left = orphan_count;
   }
-  // Each orphan once: the last becomes the first.
-  for (; left != 0; --left) {
+  for (;;) {
     ThreadHeap* claimed = nullptr;
     {
       const ArenaLocked<S> locked(arena, constants);
-      ThreadHeap** last = &orphans;
-      while (*last != nullptr && (*last)->next_orphan != nullptr) last = &(*last)->next_orphan;
-      if (*last == nullptr) break;
-      claimed = *last;
-      unlink_orphan(last);
-      sweep_torn_heap(*claimed);
+      claimed = claim_orphan([](const ThreadHeap& orphan) { return !orphan.trimmed; });
+      if (claimed == nullptr) break;
+      claimed->trimmed = true;
     }
     any = give_back_all(*claimed) || any;
-    const ArenaLocked<S> locked(arena, constants);
-    link_orphan(*claimed);
+    put_orphan(*claimed);
   }
   const ArenaLocked<S> locked(arena, constants);
   return large.flush_held() || any;
@@ -177,6 +226,8 @@ bool Allocator<S>::trim(ThreadHeap* heap) {
   template void Allocator<S>::link_orphan(ThreadHeap&);        \
   template void Allocator<S>::unlink_orphan(ThreadHeap**);     \
   template void Allocator<S>::orphan_heap(ThreadHeap&);        \
+  template ThreadHeap* Allocator<S>::borrow_heap(ThreadHeap&); \
+  template void Allocator<S>::return_heap(ThreadHeap&);        \
   template ThreadHeap* Allocator<S>::nested_heap(ThreadHeap&); \
   template bool Allocator<S>::drain_orphan();                  \
   template bool Allocator<S>::trim(ThreadHeap*);

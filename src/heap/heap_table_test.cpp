@@ -250,6 +250,161 @@ TEST(HeapTable, memory_of_orphans_serves_before_memory_is_out) {
   EXPECT_STREQ(heap.verify(), "");
 }
 
+TestHeap::Setup borrowing() {
+  TestHeap::Setup setup;
+  setup.options.own_heaps = 1;  // thread 0's
+  return setup;
+}
+
+TEST(SharedHeap, serves_the_first_allocations_of_many_threads_from_few_chunks) {
+  TestHeap heap(borrowing());
+  std::vector<std::pair<unsigned, void*>> all;
+  std::set<void*> owners;
+  for (unsigned thread = 0; thread != TestHeap::kThreads; ++thread) {
+    for (const std::size_t size : Sizes{16, 200, 1000}) {
+      for (int i = 0; i != 5; ++i) {
+        void* const pointer = heap.allocate(thread, size);
+        std::memset(pointer, 1, size);
+        owners.insert(heap.place_of(pointer).chunk->owner);
+        all.emplace_back(thread, pointer);
+      }
+    }
+  }
+  EXPECT_EQ(owners.erase(&heap.heap(0)), 1U);
+  EXPECT_EQ(owners.size(), 1U);
+  EXPECT_EQ(heap.stats().chunks, 6U) << "three of thread 0, and three for all the others";
+  EXPECT_STREQ(heap.verify(), "");
+  for (const auto& [thread, pointer] : all) heap.deallocate(thread, pointer);
+  EXPECT_EQ(heap.stats().live_allocations, 0U);
+  for (unsigned thread = 0; thread != TestHeap::kThreads; ++thread) {
+    heap.exit_thread(thread);
+    EXPECT_STREQ(heap.verify(), "");
+  }
+  // The last that borrowed has collected what they all freed.
+  EXPECT_EQ(static_cast<ThreadHeap*>(*owners.begin())->inbox.load(), nullptr);
+  (void)heap.trim(0);
+  EXPECT_EQ(heap.stats().chunks, 0U);
+}
+
+TEST(SharedHeap, a_thread_that_goes_on_allocating_gets_chunks_of_its_own) {
+  for (const auto& [size, few] : {std::pair<std::size_t, int>{16, 16}, {1024, 16}, {4096, 4}, {20'000, 1}}) {
+    TestHeap heap(borrowing());
+    (void)heap.allocate(0, 16);
+    for (int i = 0; i != 40; ++i) {
+      const auto place = heap.place_of(heap.allocate(1, size));
+      EXPECT_EQ(place.chunk->owner == &heap.heap(1), i >= few) << size << ", allocation " << i;
+    }
+    // What has a chunk of a class never borrows in it again; another class begins anew.
+    EXPECT_EQ(heap.place_of(heap.allocate_aligned(1, 16, size)).chunk->owner, &heap.heap(1));
+    EXPECT_NE(heap.place_of(heap.allocate(1, 333)).chunk->owner, &heap.heap(1));
+    EXPECT_STREQ(heap.verify(), "");
+  }
+}
+
+TEST(SharedHeap, is_never_taken_over_and_its_place_among_the_orphans_costs_none_of_them) {
+  TestHeap heap(borrowing());
+  (void)heap.allocate(0, 100);
+  void* const borrowed = heap.allocate(1, 100);
+  auto* const shared = static_cast<ThreadHeap*>(heap.place_of(borrowed).chunk->owner);
+  for (unsigned thread = 2; thread != TestHeap::kThreads; ++thread) {
+    (void)heap.allocate(thread, 100);
+    EXPECT_NE(&heap.heap(thread), shared);
+  }
+  const std::uint64_t heaps = heap.stats().heaps;
+  for (int turn = 0; turn != 3; ++turn) {
+    for (unsigned thread = 0; thread != TestHeap::kThreads; ++thread) heap.exit_thread(thread);
+    for (unsigned thread = 0; thread != TestHeap::kThreads; ++thread) {
+      (void)heap.allocate(thread, 100);
+      EXPECT_NE(&heap.heap(thread), shared);
+    }
+  }
+  EXPECT_EQ(heap.stats().heaps, heaps) << "each of them was found again";
+  EXPECT_STREQ(heap.verify(), "");
+}
+
+TEST(SharedHeap, that_has_no_memory_leaves_it_to_the_threads_own) {
+  // So little that the shared heap cannot have one more chunk, and a slot of thread 1's own is still free.
+  TestHeap heap(borrowing());
+  (void)heap.allocate(0, 100);
+  std::vector<void*> own;
+  while (own.size() != 17) own.push_back(heap.allocate(1, 20'000));
+  ASSERT_EQ(heap.place_of(own.back()).chunk->owner, &heap.heap(1));
+  heap.fails = [](SysCall) { return true; };
+  while (heap.allocate(2, 20'000) != nullptr) {
+  }
+  EXPECT_STREQ(heap.verify(), "") << "and what was borrowed was returned";
+  EXPECT_EQ(heap.heap(2).borrowed.load(), nullptr);
+  heap.fails = nullptr;
+  EXPECT_NE(heap.allocate(2, 20'000), nullptr);
+  EXPECT_STREQ(heap.verify(), "");
+}
+
+TEST(SharedHeap, serves_a_new_thread_whatever_the_heap_that_it_took_over_had_borrowed) {
+  TestHeap heap(borrowing());
+  (void)heap.allocate(0, 100);
+  for (int i = 0; i != 16; ++i) heap.deallocate(1, heap.allocate(1, 100));
+  ThreadHeap* const first = &heap.heap(1);
+  heap.exit_thread(1);
+  void* const pointer = heap.allocate(2, 100);
+  ASSERT_EQ(&heap.heap(2), first);
+  EXPECT_NE(heap.place_of(pointer).chunk->owner, first);
+}
+
+TEST(SharedHeap, a_double_free_dies_as_any_other) {
+  TestHeap heap(borrowing());
+  (void)heap.allocate(0, 100);
+  void* const pointer = heap.allocate(1, 100);
+  heap.deallocate(1, pointer);
+  EXPECT_STREQ(heap.death_of([&] { heap.deallocate(1, pointer); }), "double-free");
+}
+
+TEST(SharedHeap, that_a_forking_handler_found_borrowed_goes_on_in_the_child) {
+  TestHeap heap(borrowing());
+  (void)heap.allocate(0, 100);
+  void* const before = heap.allocate(1, 100);
+  auto* const shared = static_cast<ThreadHeap*>(heap.place_of(before).chunk->owner);
+  // As if a signal handler forked while malloc worked in the shared heap.
+  heap.heap(1).enter();
+  ASSERT_EQ(heap.allocator().borrow_heap(heap.heap(1)), shared);
+  shared->enter();
+  heap.fork_child(1);
+  // In the child nobody may take it, nor sweep it, before the interrupted call is over.
+  EXPECT_EQ(shared->generation.load(), heap.allocator().generation.load());
+  for (unsigned thread = 2; thread != 5; ++thread) {
+    void* const pointer = heap.allocate(thread, 100);
+    EXPECT_NE(heap.place_of(pointer).chunk->owner, shared);
+    EXPECT_NE(&heap.heap(thread), shared);
+  }
+  shared->leave();
+  heap.allocator().return_heap(heap.heap(1));
+  heap.heap(1).leave();
+  EXPECT_STREQ(heap.verify(), "");
+  heap.deallocate(1, before);
+  EXPECT_NE(heap.allocate(1, 100), nullptr);
+  EXPECT_STREQ(heap.verify(), "");
+}
+
+TEST(SharedHeap, that_a_lost_thread_had_borrowed_is_swept_and_serves_on) {
+  TestHeap heap(borrowing());
+  (void)heap.allocate(0, 100);
+  void* const before = heap.allocate(1, 100);
+  auto* const shared = static_cast<ThreadHeap*>(heap.place_of(before).chunk->owner);
+  heap.heap(1).enter();
+  ASSERT_EQ(heap.allocator().borrow_heap(heap.heap(1)), shared);
+  shared->enter();
+  heap.fork_child(0);
+  heap.deallocate(0, before);
+  for (unsigned thread = 1; thread != 5; ++thread) {
+    (void)heap.allocate(thread, 1 << 20);  // only takes over a heap
+    EXPECT_EQ(heap.heap(thread).borrowed.load(), nullptr);
+    EXPECT_NE(heap.allocate(thread, 100), nullptr);
+  }
+  EXPECT_STREQ(heap.verify(), "");
+  (void)heap.trim(0);
+  EXPECT_EQ(shared->generation.load(), heap.allocator().generation.load());
+  EXPECT_STREQ(heap.verify(), "");
+}
+
 TEST(NestedHeap, a_call_inside_a_call_is_served_by_another_heap) {
   TestHeap heap;
   void* const outer = heap.allocate(0, 100);

@@ -38,6 +38,7 @@ void start(Body& b, std::uint64_t seed) {
   Constants& constants = allocator->constants;
   constants.options = options_of(b.config.profile);
   constants.options.guard_advice = b.config.use_guard_advice ? 1 : 0;
+  if (b.config.threads_borrow) constants.options.own_heaps = 0;
   constants.page = page_size();
   constants.derive();
   constants.on_fault = b.config.on_fault;

@@ -29,6 +29,8 @@ struct InstanceConfig {
   /// The number of threads that the instance serves, at most kMaxThreads. Threads are logical: any OS thread may act
   /// as any of them, but two OS threads never as the same one at once.
   unsigned threads = 1;
+  /// The first allocations of each class come from a heap that all threads share, as where threads are very many.
+  bool threads_borrow = false;
   /// Called on a fault; must not return (it aborts, throws nothing, or leaves by longjmp). nullptr: report and abort.
   /// After it was called the instance may only be reset or destroyed.
   void (*on_fault)(void* context, const FaultRecord& record) = nullptr;

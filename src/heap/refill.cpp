@@ -317,6 +317,41 @@ void* Allocator<S>::allocate_slow(ThreadHeap& heap, std::size_t requested) {
 }
 
 template <class S>
+void* Allocator<S>::serve(ThreadHeap& heap, SizeClass cls, std::size_t requested) {
+  Cursor& cursor = heap.cursors[cls];
+  if (cursor.offered() == 0 && !refill(heap, cls)) return nullptr;
+  if (cursor.next == nullptr) {
+    // For all candidates of a word, so that it seldom runs out on the fast path.
+    if (heap.noise_left < sizeof heap.noise / 2) draw_noise(heap);
+    pick_next(heap, cursor);
+  }
+  void* const slot = hand_out(heap, cursor, requested);
+  if (slot == nullptr) die_at_hand_out(cursor);
+  return slot;
+}
+
+template <class S>
+bool Allocator<S>::borrows(const ThreadHeap& heap, SizeClass cls) const {
+  // Beyond them a chunk of one's own is the smaller cost.
+  constexpr std::uint32_t kMost = 16;
+  constexpr std::size_t kMostBytes = std::size_t{16} << 10;
+  if (heap.index < constants.options.own_heaps || heap.classes[cls].chunks != 0) return false;
+  return heap.lent[cls] < kMost && std::size_t{heap.lent[cls]} * kSlotSizes[cls] < kMostBytes;
+}
+
+template <class S>
+void* Allocator<S>::allocate_borrowed(ThreadHeap& heap, SizeClass cls, std::size_t requested) {
+  ThreadHeap* const shared = borrow_heap(heap);
+  if (shared == nullptr) return nullptr;
+  shared->enter();
+  void* const slot = serve(*shared, cls, requested);
+  shared->leave();
+  return_heap(heap);
+  ++heap.lent[cls];
+  return slot;
+}
+
+template <class S>
 void* Allocator<S>::allocate_in_class(ThreadHeap& heap, SizeClass cls, std::size_t requested) {
   ThreadHeap* own = &heap;
   if (heap.is_busy()) {
@@ -325,16 +360,8 @@ void* Allocator<S>::allocate_in_class(ThreadHeap& heap, SizeClass cls, std::size
   }
   own->enter();
   void* slot = nullptr;
-  Cursor& cursor = own->cursors[cls];
-  if (cursor.offered() != 0 || refill(*own, cls)) {
-    if (cursor.next == nullptr) {
-      // For all candidates of a word, so that it seldom runs out on the fast path.
-      if (own->noise_left < sizeof own->noise / 2) draw_noise(*own);
-      pick_next(*own, cursor);
-    }
-    slot = hand_out(*own, cursor, requested);
-    if (slot == nullptr) die_at_hand_out(cursor);
-  }
+  if (borrows(*own, cls)) slot = allocate_borrowed(*own, cls, requested);
+  if (slot == nullptr) slot = serve(*own, cls, requested);
   own->leave();
   if constexpr (S::kProcess) process_heap_done(own);
   return slot;
@@ -435,6 +462,7 @@ bool Allocator<S>::give_back_all(ThreadHeap& heap) {
   template bool Allocator<S>::refill(ThreadHeap&, SizeClass);                          \
   template void* Allocator<S>::allocate_slow(ThreadHeap&, std::size_t);                \
   template void* Allocator<S>::allocate_in_class(ThreadHeap&, SizeClass, std::size_t); \
+  template void* Allocator<S>::allocate_borrowed(ThreadHeap&, SizeClass, std::size_t); \
   template void* Allocator<S>::allocate_large(ThreadHeap&, std::size_t, std::size_t);  \
   template void Allocator<S>::retire_current(ThreadHeap&, SizeClass);                  \
   template void Allocator<S>::close_chunk(ThreadHeap&, OpenChunk&);                    \

@@ -91,6 +91,9 @@ struct ClassChunks {
 /// A thread heap. Immortal, and recycled whole: when its thread ends it becomes an orphan, and a new thread takes it
 /// over with all its chunks.
 ///
+/// A heap costs a chunk, and two pages at least, for each class that it serves. Where threads are many, the first few
+/// allocations of each class come from a *shared* heap instead, which the thread owns for that one call.
+///
 /// Only its owner touches it, without any lock; `busy` tells a signal handler that interrupts the owner to keep off.
 /// Others write `inbox` alone, and after fork the surviving thread repairs the heaps of the lost ones (fork.cpp).
 ///
@@ -128,9 +131,13 @@ struct ThreadHeap {
   alignas(64) std::atomic<std::uint32_t> generation{};
   bool orphan{};       ///< nobody owns it; under the arena's lock
   bool warm{};         ///< an orphan that kept its empty chunks for the next thread
+  bool shared{};       ///< an orphan that threads borrow for one allocation at a time
   ThreadHeap* next{};  ///< all heaps of the allocator
   ThreadHeap* next_orphan{};
-  std::atomic<ThreadHeap*> nested{};  ///< serves the same thread while this one is busy
+  std::atomic<ThreadHeap*> nested{};    ///< serves the same thread while this one is busy
+  std::atomic<ThreadHeap*> borrowed{};  ///< serves the call that this one is busy with
+  std::uint8_t lent[kClassCount]{};     ///< of each class: allocations that shared heaps served
+  bool trimmed{};                       ///< in this round of trim; under the arena's lock
 
   STAVE_FAST OpenChunk*& nearby_of(const void* pointer) { return nearby[address_of(pointer) / kUnit % kNearby]; }
 
