@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
-// Allocation before main, after main, and while threads take their keys down, in every round that POSIX allows.
+// Allocation before main, after main, and while threads take their keys down, in every round that POSIX allows. Before
+// main in the order of the loader: a resolver of an IFUNC symbol, while libraries still lack their thread-local
+// variables; preinit_array; the constructor of a library that is initialized before a preloaded one
+// (early_late_library.c, whose destructor is also the last one of all); constructors of the program.
 #include <limits.h>
 #include <pthread.h>
 
@@ -10,16 +13,37 @@
 
 #include "conformance.hpp"
 
+extern "C" void* early_late_library_block();
+
 namespace {
 
 using conformance::opaque;
 
 constexpr int kKeys = 40;  // beyond the 32 whose values need no allocation by glibc
 
+void* g_resolver;
+void* g_preinit;
 void* g_early;
 std::vector<int>* g_at_exit;
 pthread_key_t g_keys[kKeys];
 int g_rounds[kKeys];
+
+extern "C" {
+static int resolved() { return 7; }
+// What the loader calls is not instrumented, and calls libc for nothing else.
+__attribute__((used)) static int (*resolve_early_late())() {
+  g_resolver = malloc(100);
+  free(malloc(1 << 20));
+  return resolved;
+}
+static int early_late() __attribute__((ifunc("resolve_early_late")));
+}
+
+void before_constructors() {
+  g_preinit = opaque(malloc(100));
+  REQUIRE(g_preinit != nullptr);
+}
+__attribute__((section(".preinit_array"), used)) void (*g_before_constructors)() = &before_constructors;
 
 __attribute__((constructor(101))) void before_everything() {
   g_early = opaque(malloc(100));
@@ -94,7 +118,13 @@ void late_destructor(void*) {
 
 int main() {
   conformance::begin();
-  memset(g_early, 1, 100);
+  REQUIRE(early_late() == 7);
+  for (void* const early : {g_resolver, g_preinit, g_early, early_late_library_block()}) {
+    REQUIRE(early != nullptr);
+    memset(early, 1, 100);
+  }
+  free(g_resolver);
+  free(g_preinit);
   for (pthread_key_t& key : g_keys) REQUIRE(pthread_key_create(&key, &key_destructor) == 0);
   for (int i = 0; i != 200; ++i) {
     pthread_t thread;

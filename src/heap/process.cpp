@@ -159,6 +159,8 @@ void print_statistics() {
 constinit Allocator<ProcessStorage> g_process;
 constinit __thread ThreadHeap* t_heap = const_cast<ThreadHeap*>(&g_unattached);
 
+void forget_thread_heap() { t_heap = unattached(); }
+
 bool process_is_started() { return g_started.load(std::memory_order_acquire); }
 
 ThreadHeap* process_heap_slow() {

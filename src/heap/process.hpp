@@ -14,6 +14,9 @@ namespace stave {
 
 STAVE_FAST ThreadHeap& thread_heap() { return *t_heap; }
 
+/// As if the calling thread had not allocated yet.
+void forget_thread_heap();
+
 /// The heap to use when the thread's own is busy: starts the process, gives the thread its heap, or finds one for a
 /// call that interrupted another. nullptr if memory is out.
 [[nodiscard]] ThreadHeap* process_heap_slow();
