@@ -4,17 +4,24 @@
 // when there is memory again; what was allocated must stay as it was.
 #define _GNU_SOURCE
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <malloc.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static size_t most = 1 << 20;  // blocks at a time
@@ -122,30 +129,152 @@ static size_t mappings(void) {
   return lines;
 }
 
-// Calls that a sandbox may refuse once a program runs; brk and mmap stay, or there is no memory at all.
-static void refuse_calls(int with) {
-  static const int refused[] = {SYS_mprotect,  SYS_madvise, SYS_mremap,    SYS_munmap,
-                                SYS_getrandom, SYS_prctl,   SYS_membarrier};
-  struct sock_filter program[32];
+// A filter of system calls: what it does with those of a list, and with all others.
+static void filter(const int* calls, size_t number, unsigned with_these, unsigned with_others) {
+  struct sock_filter program[64];
   unsigned short n = 0;
   program[n++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (unsigned)offsetof(struct seccomp_data, nr));
-  for (size_t i = 0; i != sizeof refused / sizeof *refused; ++i) {
-    program[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (unsigned)refused[i], 0, 1);
-    program[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (unsigned)with);
+  for (size_t i = 0; i != number; ++i) {
+    program[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (unsigned)calls[i], 0, 1);
+    program[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, with_these);
   }
-  program[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
-  const struct sock_fprog filter = {n, program};
-  if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) != 0) {
+  program[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, with_others);
+  const struct sock_fprog whole = {n, program};
+  if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
+      syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, &whole) != 0) {
     fail("seccomp");
   }
 }
 
+// Calls that a sandbox may refuse once a program runs; brk and mmap stay, or there is no memory at all.
+static void refuse_calls(int with) {
+  static const int refused[] = {SYS_mprotect,  SYS_madvise, SYS_mremap,    SYS_munmap,
+                                SYS_getrandom, SYS_prctl,   SYS_membarrier};
+  filter(refused, sizeof refused / sizeof *refused, SECCOMP_RET_ERRNO | (unsigned)with, SECCOMP_RET_ALLOW);
+}
+
+// Whoever makes another call is killed. README, "In a sandbox", has the same list; `few`: with the options named there.
+// (glibc is not asked: its free may open a file.)
+static void kill_other_calls(bool few) {
+  static const int allowed[] = {SYS_mmap,           SYS_munmap, SYS_mprotect,   SYS_madvise, SYS_mremap, SYS_futex,
+                                SYS_rt_sigprocmask, SYS_write,  SYS_exit_group, SYS_exit,    SYS_mincore};
+  filter(allowed, sizeof allowed / sizeof *allowed - few, SECCOMP_RET_ALLOW, SECCOMP_RET_KILL_PROCESS);
+}
+
+// Another thread that allocates, so that locks are waited for.
+static volatile bool started;
+static volatile bool stop;
+
+static void* churn(void* own) {
+  unsigned char** const kept = own;
+  started = true;
+  for (size_t n = 0; !stop; ++n) {
+    free(kept[n % 64]);
+    kept[n % 64] = malloc(some_size(n) * 3);
+    if (n % 5 == 0) kept[n % 64] = realloc(kept[n % 64], some_size(n + 101));
+  }
+  for (size_t n = 0; n != 64; ++n) free(kept[n]);
+  return NULL;
+}
+
+static bool write_file(const char* directory, const char* name, const char* text) {
+  char path[256];
+  snprintf(path, sizeof path, "%s/%s", directory, name);
+  const int file = open(path, O_WRONLY | O_CLOEXEC);
+  if (file < 0) return false;
+  const bool written = write(file, text, strlen(text)) == (ssize_t)strlen(text);
+  close(file);
+  return written;
+}
+
+static int status_of(pid_t child) {
+  int status = 0;
+  if (waitpid(child, &status, 0) != child) fail("waitpid");
+  return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+// 40 MiB of one size after another. (Without malloc_trim some of it waits for blocks of its size.)
+static void use_sizes(void) {
+  static const size_t each[] = {100, 250, 700, 3000, 20000, 300000, 5000000};
+  for (size_t i = 0; i != sizeof each / sizeof *each; ++i) {
+    for (size_t bytes = 0; bytes < (40 << 20); bytes += each[i]) {
+      blocks[count] = malloc(each[i]);
+      if (blocks[count] == NULL) fail("malloc");
+      memset(blocks[count], 1, each[i]);
+      sizes[count++] = each[i];
+    }
+    free_all_but(0);
+    (void)malloc_trim(0);
+  }
+}
+
+// In a control group that may use 64 MiB the kernel kills whoever wants more: what was freed must be given back.
+static int use_sizes_in_cgroup(void) {
+  static const char* const kinds[][2] = {{"/sys/fs/cgroup", "memory.max"},
+                                         {"/sys/fs/cgroup/memory", "memory.limit_in_bytes"}};
+  char group[256];
+  for (size_t kind = 0; kind != 2; ++kind) {
+    snprintf(group, sizeof group, "%s/stave-test-%d", kinds[kind][0], (int)getpid());
+    if (mkdir(group, 0755) != 0) continue;
+    int code = 77;
+    if (write_file(group, kinds[kind][1], "67108864")) {
+      const pid_t child = fork();
+      if (child == 0) {
+        alarm(60);
+        if (!write_file(group, "cgroup.procs", "0")) _exit(77);
+        use_sizes();
+        exit(0);
+      }
+      code = status_of(child);
+    }
+    rmdir(group);
+    if (code != 77) return code;
+  }
+  return 77;  // no control group can be made here
+}
+
+// Without overcommit every writable page counts, touched or not. The setting is the whole machine's: only for a moment.
+static int work_without_overcommit(void) {
+  static const char where[] = "/proc/sys/vm";
+  char before[16] = "";
+  const int file = open("/proc/sys/vm/overcommit_memory", O_RDONLY | O_CLOEXEC);
+  if (file < 0 || read(file, before, sizeof before - 1) < 1) return 77;
+  close(file);
+  if (!write_file(where, "overcommit_memory", "2")) return 77;
+  const pid_t child = fork();
+  if (child == 0) {
+    alarm(60);
+    work(40 << 20, 64 << 20);
+    exit(0);
+  }
+  const int code = status_of(child);
+  if (!write_file(where, "overcommit_memory", before)) fail("vm.overcommit_memory is not what it was");
+  return code;
+}
+
+// This program once more, as "within": after what holds from the start of a program.
+static void start_again(char* which, char* kib) {
+  execv("/proc/self/exe", (char*[]){which, (char*)"within", kib, NULL});
+  fail("execv");
+}
+
 int main(int argc, char** argv) {
   const char* const which = argc > 1 ? argv[1] : "";
-  if (strcmp(which, "address-space") == 0 && argc == 3) {  // from the start: this program again, with less
+  if (strcmp(which, "address-space") == 0 && argc == 3) {
     limit(RLIMIT_AS, strtoul(argv[2], NULL, 10) << 10);
-    execv("/proc/self/exe", (char*[]){argv[0], (char*)"within", argv[2], NULL});
-    fail("execv");
+    start_again(argv[0], argv[2]);
+  } else if (strcmp(which, "data") == 0 && argc == 3) {
+    limit(RLIMIT_DATA, strtoul(argv[2], NULL, 10) << 10);
+    start_again(argv[0], argv[2]);
+  } else if (strcmp(which, "no-proc") == 0) {
+    const int self = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+    if (unshare(CLONE_NEWNS) != 0 || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
+        mount("none", "/proc", "tmpfs", MS_RDONLY, NULL) != 0) {
+      return 77;  // not allowed here
+    }
+    if (access("/proc/self", F_OK) == 0) fail("/proc is still there");
+    syscall(SYS_execveat, self, "", (char*[]){argv[0], (char*)"within", (char*)"30000", NULL}, environ, AT_EMPTY_PATH);
+    fail("execveat");
   }
   if (strcmp(which, "ten-million") == 0) most = 10000000;
   prepare();
@@ -186,6 +315,21 @@ int main(int argc, char** argv) {
     (void)malloc_trim(0);
     refuse_calls((int)strtol(argv[2], NULL, 10));
     work(20 << 20, 30 << 20);
+  } else if (strcmp(which, "killed") == 0) {
+    unsigned char* kept[64] = {NULL};
+    pthread_t thread;
+    if (pthread_create(&thread, NULL, churn, kept) != 0) fail("pthread_create");
+    (void)allocate_up_to(20 << 20);
+    free_all_but(10);
+    while (!started) usleep(1000);
+    kill_other_calls(argc == 3);
+    work(20 << 20, 30 << 20);
+    stop = true;
+    pthread_join(thread, NULL);
+  } else if (strcmp(which, "cgroup") == 0) {
+    return use_sizes_in_cgroup();
+  } else if (strcmp(which, "no-overcommit") == 0) {
+    return work_without_overcommit();
   } else if (strcmp(which, "ten-million") == 0) {
     // With half of the mappings that a process may have by default.
     for (; count != most; ++count) {
