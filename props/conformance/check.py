@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 """Conformance tests that look at a program from outside.
 
-info      malloc_info writes XML that parses, malloc_stats writes to standard error
+info      what malloc_info, malloc_stats and mallinfo2 tell of a heap of some shape: the format here, the numbers in info.cpp
 served    python runs on Stave, whose own counter of served calls says so
 log       what Stave says goes to descriptor 2, to a file or to another descriptor; reports of faults to both
 configuration          /etc/stave.conf counts below STAVE_OPTIONS, and a bad one not at all
@@ -34,15 +34,20 @@ def run(command, library=None, end=0, **variables):
 
 
 def info(arguments):
-    result = run([arguments.program], arguments.library, CONFORMANCE_ON="stave" if arguments.library else "glibc")
+    result = run([arguments.program, arguments.shape], arguments.library, CONFORMANCE_ON="stave" if arguments.library else "glibc")
     root = xml.etree.ElementTree.fromstring(result.stdout)
-    if root.tag != "malloc":
-        sys.exit(f"malloc_info's root element is {root.tag}, and glibc's is malloc")
-    if "version" not in root.attrib:
-        sys.exit("malloc_info's root element has no version")
-    if not re.search(r"\d", result.stderr):
-        sys.exit(f"malloc_stats wrote no number to standard error: {result.stderr!r}")
-    print(f"malloc_info: {len(list(root.iter()))} elements; malloc_stats: {len(result.stderr.splitlines())} lines")
+    if root.tag != "malloc" or root.get("version") != "1":
+        sys.exit(f"malloc_info's root element is {root.tag} {root.attrib}, and glibc's is malloc, version 1")
+    # What programs that know glibc's look for.
+    for tag, types, attributes in (("total", {"fast", "rest", "mmap"}, ("count", "size")),
+                                   ("system", {"current"}, ("size",)), ("aspace", {"total"}, ("size",))):
+        missing = types - {element.get("type") for element in root.findall(tag) if all(element.get(a, "").isdigit() for a in attributes)}
+        if missing:
+            sys.exit(f"malloc_info has no <{tag} type={missing} ...> with {attributes}: {result.stdout}")
+    for line in ("system bytes", "in use bytes"):
+        if not re.search(rf"^{line} +=\s+\d+$", result.stderr, re.M):
+            sys.exit(f"malloc_stats wrote no {line} to standard error: {result.stderr!r}")
+    print(result.stderr)
 
 
 def served(arguments):
@@ -185,6 +190,7 @@ def main():
     parser.add_argument("what", choices=checks)
     parser.add_argument("--program")
     parser.add_argument("--plugin")
+    parser.add_argument("--shape", help="of the heap, for info")
     parser.add_argument("--library")
     arguments = parser.parse_args()
     if arguments.library and not os.path.isfile(arguments.library):

@@ -36,10 +36,26 @@ void* allocate_aligned(std::size_t alignment, std::size_t size) {
 /// Everything that malloc's fast path does not serve.
 STAVE_SLOW void* malloc_slow(std::size_t size) { return or_no_memory(g_process.allocate_slow(thread_heap(), size)); }
 
-Stats current_stats() {
-  if (!process_is_started()) return {};
+/// What malloc_info and its kin tell. What is free are slots that have memory and hold nothing.
+struct Told {
+  Stats stats;
+  Resident resident;
+  std::uint64_t slots_bytes = 0;  ///< live, in chunks
+  std::uint64_t free_bytes = 0;
+  std::uint64_t system_bytes = 0;  ///< what the kernel counts as this process's, as far as it is ours
+};
+
+Told tell() {
+  Told told;
+  if (!process_is_started()) return told;
   const ArenaLocked<ProcessStorage> locked(g_process.arena, g_process.constants);
-  return g_process.stats();
+  told.stats = g_process.stats();
+  told.resident = g_process.resident();
+  told.slots_bytes = told.stats.live_bytes - told.stats.large_bytes;
+  const std::uint64_t chunks = told.resident.chunks_bytes;
+  told.free_bytes = chunks > told.slots_bytes ? chunks - told.slots_bytes : 0;
+  told.system_bytes = chunks + told.resident.large_bytes;
+  return told;
 }
 
 }  // namespace
@@ -134,13 +150,14 @@ STAVE_EXPORT int malloc_trim(std::size_t) {
 STAVE_EXPORT int mallopt(int, int) { return 1; }
 
 STAVE_EXPORT struct mallinfo2 mallinfo2(void) {
-  const stave::Stats stats = stave::current_stats();
+  const stave::Told told = stave::tell();
   struct mallinfo2 info {};
-  info.arena = stats.mapped_bytes;
-  info.ordblks = stats.chunks;
-  info.hblks = stats.large_blocks;
-  info.uordblks = stats.live_bytes;
-  info.fordblks = stats.mapped_bytes > stats.live_bytes ? stats.mapped_bytes - stats.live_bytes : 0;
+  info.arena = told.resident.chunks_bytes;
+  info.ordblks = told.stats.chunks;
+  info.hblks = told.stats.large_blocks;
+  info.hblkhd = told.stats.large_bytes;
+  info.uordblks = told.slots_bytes;
+  info.fordblks = told.free_bytes;
   return info;
 }
 
@@ -151,6 +168,7 @@ STAVE_EXPORT struct mallinfo mallinfo(void) {
   info.arena = clipped(wide.arena);
   info.ordblks = clipped(wide.ordblks);
   info.hblks = clipped(wide.hblks);
+  info.hblkhd = clipped(wide.hblkhd);
   info.uordblks = clipped(wide.uordblks);
   info.fordblks = clipped(wide.fordblks);
   return info;
@@ -161,34 +179,40 @@ STAVE_EXPORT int malloc_info(int options, FILE* stream) {
     errno = EINVAL;
     return -1;
   }
-  const stave::Stats stats = stave::current_stats();
-  const int written = std::fprintf(
-      stream,
-      "<malloc version=\"stave-1\">\n"
-      "<allocations live=\"%llu\" bytes=\"%llu\" served=\"%llu\"/>\n"
-      "<slots held=\"%llu\"/>\n"
-      "<chunks used=\"%llu\" vacant=\"%llu\"/>\n"
-      "<large live=\"%llu\"/>\n"
-      "<heaps count=\"%llu\"/>\n"
-      "<guards installed=\"%llu\" skipped=\"%llu\"/>\n"
-      "<system type=\"current\" size=\"%llu\"/>\n"
-      "</malloc>\n",
-      static_cast<unsigned long long>(stats.live_allocations), static_cast<unsigned long long>(stats.live_bytes),
-      static_cast<unsigned long long>(stats.calls_served), static_cast<unsigned long long>(stats.held_slots),
-      static_cast<unsigned long long>(stats.chunks), static_cast<unsigned long long>(stats.vacant_chunks),
-      static_cast<unsigned long long>(stats.large_blocks), static_cast<unsigned long long>(stats.heaps),
-      static_cast<unsigned long long>(stats.guards_installed), static_cast<unsigned long long>(stats.guards_skipped),
-      static_cast<unsigned long long>(stats.mapped_bytes));
+  const stave::Told told = stave::tell();
+  const stave::Stats& stats = told.stats;
+  const auto number = [](std::uint64_t value) { return static_cast<unsigned long long>(value); };
+  // The last elements are glibc's, for programs that look for them.
+  const int written = std::fprintf(stream,
+                                   "<malloc version=\"1\">\n"
+                                   "<stave version=\"1\">\n"
+                                   "<allocations live=\"%llu\" bytes=\"%llu\" served=\"%llu\"/>\n"
+                                   "<slots held=\"%llu\"/>\n"
+                                   "<chunks used=\"%llu\" vacant=\"%llu\"/>\n"
+                                   "<heaps count=\"%llu\"/>\n"
+                                   "<guards installed=\"%llu\" skipped=\"%llu\"/>\n"
+                                   "</stave>\n"
+                                   "<total type=\"fast\" count=\"0\" size=\"0\"/>\n"
+                                   "<total type=\"rest\" count=\"%llu\" size=\"%llu\"/>\n"
+                                   "<total type=\"mmap\" count=\"%llu\" size=\"%llu\"/>\n"
+                                   "<system type=\"current\" size=\"%llu\"/>\n"
+                                   "<aspace type=\"total\" size=\"%llu\"/>\n"
+                                   "</malloc>\n",
+                                   number(stats.live_allocations), number(stats.live_bytes), number(stats.calls_served),
+                                   number(stats.held_slots), number(stats.chunks), number(stats.vacant_chunks),
+                                   number(stats.heaps), number(stats.guards_installed), number(stats.guards_skipped),
+                                   number(stats.chunks), number(told.free_bytes), number(stats.large_blocks),
+                                   number(stats.large_bytes), number(told.system_bytes), number(stats.mapped_bytes));
   return written < 0 ? -1 : 0;
 }
 
 STAVE_EXPORT void malloc_stats(void) {
-  const stave::Stats stats = stave::current_stats();
+  const stave::Told told = stave::tell();
   char storage[512];
   stave::TextBuffer out(storage, sizeof storage);
-  out.text("system bytes     = ").decimal(stats.mapped_bytes);
-  out.text("\nin use bytes     = ").decimal(stats.live_bytes);
-  out.text("\nallocations      = ").decimal(stats.live_allocations).text("\n");
+  out.text("system bytes     = ").decimal(told.system_bytes);
+  out.text("\nin use bytes     = ").decimal(told.stats.live_bytes);
+  out.text("\nallocations      = ").decimal(told.stats.live_allocations).text("\n");
   stave::kernel::write_all(2, out.data(), out.size());
 }
 

@@ -57,7 +57,17 @@ void* Arena<S>::metadata(std::size_t bytes) {
     metadata_end_ = fresh + block - page;
   }
   metadata_next_ = start + bytes;
+  counts.metadata_bytes += bytes;
   return start;
+}
+
+template <class S>
+std::uint64_t Arena<S>::resident_bytes() {
+  std::uint64_t bytes = counts.metadata_bytes + registry.resident_bytes(pages);
+  for (const Span* span = spans_; span != nullptr; span = span->next) {
+    bytes += pages.resident_bytes(span->start, span->cells * (kUnit << span->units_log2));
+  }
+  return bytes;
 }
 
 template <class S>

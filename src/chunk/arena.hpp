@@ -42,6 +42,7 @@ struct ArenaCounts {
   std::uint64_t chunks = 0;
   std::uint64_t vacant_chunks = 0;
   std::uint64_t mapped_bytes = 0;
+  std::uint64_t metadata_bytes = 0;  ///< handed out by metadata()
   std::uint64_t guards_installed = 0;
   std::uint64_t guards_skipped = 0;
 };
@@ -90,6 +91,9 @@ class Arena {
       }
     }
   }
+
+  /// Bytes of chunks, records and the registry that have memory. Records count as if all of them had.
+  [[nodiscard]] std::uint64_t resident_bytes();
 
   typename S::Pages pages;
   typename S::Registry registry;

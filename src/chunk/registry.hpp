@@ -89,6 +89,17 @@ class SparseRegistry {
     return true;
   }
 
+  /// Bytes of the leaves that have memory.
+  template <class Pages>
+  [[nodiscard]] std::size_t resident_bytes(Pages& pages) const {
+    std::size_t bytes = 0;
+    for (const auto& leaf : root_) {
+      const auto* const start = leaf.load(std::memory_order_acquire);
+      if (start != nullptr) bytes += pages.resident_bytes(start, kLeafEntries * sizeof(std::uint64_t));
+    }
+    return bytes;
+  }
+
   /// pre: prepared. A pointer reaches other threads only after its unit's entry, by whatever means the program passes
   /// it on; the entry is written before with release order.
   void set(std::uintptr_t address, RegistryEntry entry) {
@@ -119,6 +130,11 @@ class FlatRegistry {
   template <class Pages>
   [[nodiscard]] bool prepare(Pages&, std::uintptr_t, std::size_t) {
     return true;
+  }
+
+  template <class Pages>
+  [[nodiscard]] std::size_t resident_bytes(Pages&) const {
+    return 0;  // not the arena's
   }
 
   void set(std::uintptr_t address, RegistryEntry entry) {

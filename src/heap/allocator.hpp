@@ -141,6 +141,7 @@ struct Allocator {
   // verify.cpp
   [[nodiscard]] VerifyResult verify() const;
   [[nodiscard]] Stats stats() const;
+  [[nodiscard]] Resident resident();
 
   // lists.cpp: the chunks of a heap.
   /// A free by the owner made a slot of a chunk available. The last thing that it does inside of its heap, which is

@@ -201,9 +201,8 @@ template <class S>
 bool LargeBlocks<S>::keep_spare(std::uint32_t number) {
   const LargeRecord& record = at(number);
   if (record.usable > constants_->options.spare_large_kb << 10) return false;
-  const std::size_t pages = record.usable / constants_->page;
   const auto* const base = reinterpret_cast<const void*>(record.base);
-  if (arena_->pages.count_resident(base, record.usable) < pages - pages / 8) return false;
+  if (arena_->pages.resident_bytes(base, record.usable) < record.usable - record.usable / 8) return false;
   if (!arena_->pages.forbid(reinterpret_cast<void*>(record.mapping), record.mapping_bytes)) return false;
   drop_spare();
   spare_ = number;

@@ -105,7 +105,7 @@ TEST_P(Large, freed_address_space_stays_out_of_use_while_the_quarantine_has_room
 
 /// Of a block that nobody has written to: how many of its pages have memory already.
 std::size_t resident(const void* block, std::size_t bytes) {
-  return KernelPages{}.count_resident(block, align_up(bytes, page_size()));
+  return KernelPages{}.resident_bytes(block, align_up(bytes, page_size())) / page_size();
 }
 
 TEST_P(Large, pages_of_a_dense_block_serve_the_next_one_zeroed_elsewhere) {

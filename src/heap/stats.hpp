@@ -14,11 +14,18 @@ struct Stats {
   std::uint64_t chunks = 0;            ///< chunks owned by a thread heap
   std::uint64_t vacant_chunks = 0;     ///< empty chunks whose memory was given back
   std::uint64_t large_blocks = 0;      ///< live large blocks
+  std::uint64_t large_bytes = 0;       ///< their usable sizes added up
   std::uint64_t heaps = 0;             ///< thread heaps ever made
   std::uint64_t mapped_bytes = 0;      ///< address space in use by spans, large blocks and metadata
   std::uint64_t guards_installed = 0;  ///< guard pages laid, at present
   std::uint64_t guards_skipped = 0;    ///< guard pages that the budget or the kernel refused, since start
   std::uint64_t calls_served = 0;      ///< calls that were given memory since the start; a realloc in place is one
+};
+
+/// What the kernel has given memory to. It is asked page by page: a millisecond for a GiB.
+struct Resident {
+  std::uint64_t chunks_bytes = 0;  ///< chunks, records and the registry
+  std::uint64_t large_bytes = 0;   ///< large blocks, live or held
 };
 
 }  // namespace stave

@@ -162,6 +162,7 @@ Stats Allocator<S>::stats() const {
   stats.live_allocations += large.live_count;
   stats.live_bytes += large.live_bytes;
   stats.large_blocks = large.live_count;
+  stats.large_bytes = large.live_bytes;
   stats.calls_served += large.served;
   stats.heaps = heap_count;
   stats.chunks = arena.counts.chunks;
@@ -172,9 +173,20 @@ Stats Allocator<S>::stats() const {
   return stats;
 }
 
+template <class S>
+Resident Allocator<S>::resident() {
+  Resident resident{.chunks_bytes = arena.resident_bytes()};
+  large.for_each_record([&](const LargeRecord& record, std::uint32_t) {
+    if (record.state == LargeRecord::State::unused) return;
+    resident.large_bytes += arena.pages.resident_bytes(reinterpret_cast<void*>(record.mapping), record.mapping_bytes);
+  });
+  return resident;
+}
+
 #define STAVE_VERIFY(S)                               \
   template VerifyResult Allocator<S>::verify() const; \
-  template Stats Allocator<S>::stats() const;
+  template Stats Allocator<S>::stats() const;         \
+  template Resident Allocator<S>::resident();
 STAVE_INSTANTIATE(STAVE_VERIFY);
 
 }  // namespace stave

@@ -78,7 +78,7 @@ bool KernelPages::discard(void* start, std::size_t bytes) { return advise(start,
 bool KernelPages::guard_install(void* start, std::size_t bytes) { return advise(start, bytes, kMadvGuardInstall); }
 bool KernelPages::guard_remove(void* start, std::size_t bytes) { return advise(start, bytes, kMadvGuardRemove); }
 
-std::size_t KernelPages::count_resident(const void* start, std::size_t bytes) {
+std::size_t KernelPages::resident_bytes(const void* start, std::size_t bytes) {
   const std::size_t page = page_size();
   unsigned char resident[512] = {};
   std::size_t count = 0;
@@ -88,7 +88,7 @@ std::size_t KernelPages::count_resident(const void* start, std::size_t bytes) {
     if (kernel::call(SYS_mincore, where, static_cast<long>(part), kernel::as_word(resident)) != 0) return 0;
     for (std::size_t i = 0; i != part / page; ++i) count += resident[i] & 1U;
   }
-  return count;
+  return count * page;
 }
 
 bool KernelPages::move(void* source, std::size_t bytes, void* target) {
@@ -168,8 +168,8 @@ bool RegionPages::guard_install(void* start, std::size_t bytes) {
 bool RegionPages::guard_remove(void* start, std::size_t bytes) {
   return !fails(kGuardRemove) && kernel_.guard_remove(start, bytes);
 }
-std::size_t RegionPages::count_resident(const void* start, std::size_t bytes) {
-  return kernel_.count_resident(start, bytes);
+std::size_t RegionPages::resident_bytes(const void* start, std::size_t bytes) {
+  return kernel_.resident_bytes(start, bytes);
 }
 bool RegionPages::move(void* source, std::size_t bytes, void* target) {
   return !fails(kRemap) && kernel_.move(source, bytes, target);

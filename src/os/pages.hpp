@@ -36,8 +36,8 @@ class KernelPages {
   /// Makes pages fault and gives their memory back, without a mapping of their own (Linux 6.13: MADV_GUARD_INSTALL).
   [[nodiscard]] bool guard_install(void* start, std::size_t bytes);
   [[nodiscard]] bool guard_remove(void* start, std::size_t bytes);
-  /// How many of the pages have memory; 0 if the kernel does not say. `bytes`: whole pages.
-  [[nodiscard]] std::size_t count_resident(const void* start, std::size_t bytes);
+  /// How many bytes of these pages have memory; 0 if the kernel does not say. `bytes`: whole pages.
+  [[nodiscard]] std::size_t resident_bytes(const void* start, std::size_t bytes);
   /// Moves pages to `target` (mapped, replaced), leaving `source` mapped and empty (Linux 5.7: MREMAP_DONTUNMAP).
   [[nodiscard]] bool move(void* source, std::size_t bytes, void* target);
 };
@@ -61,7 +61,7 @@ class RegionPages {
   [[nodiscard]] bool discard(void* start, std::size_t bytes);
   [[nodiscard]] bool guard_install(void* start, std::size_t bytes);
   [[nodiscard]] bool guard_remove(void* start, std::size_t bytes);
-  [[nodiscard]] std::size_t count_resident(const void* start, std::size_t bytes);
+  [[nodiscard]] std::size_t resident_bytes(const void* start, std::size_t bytes);
   [[nodiscard]] bool move(void* source, std::size_t bytes, void* target);
 
   [[nodiscard]] char* region() const { return region_; }
