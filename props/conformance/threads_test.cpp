@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
-// Threads that come, go, and free what others allocated.
+// threads [n]: threads that come, go, and free what others allocated; n short ones.
 #include <gtest/gtest.h>
 #include <pthread.h>
 
@@ -67,8 +67,10 @@ TEST(Threads, frees_while_the_owner_ends) {
   }
 }
 
+int g_short_threads = 2000;
+
 // Memory that ended threads leave must be taken over, or 2,000 of them would cost 2,000 heaps.
-TEST(Threads, two_thousand_short_ones_leave_memory_flat) {
+TEST(Threads, many_short_ones_leave_memory_flat) {
   const auto some = [](int count) {
     for (int i = 0; i != count; ++i) {
       std::thread([i] {
@@ -81,7 +83,7 @@ TEST(Threads, two_thousand_short_ones_leave_memory_flat) {
   };
   some(100);
   const size_t before = conformance::resident_bytes();
-  some(2000);
+  some(g_short_threads);
   const size_t after = conformance::resident_bytes();
   EXPECT_LT(after, before + (size_t{4} << 20)) << "grew from " << before << " to " << after;
 }
@@ -180,5 +182,6 @@ TEST(Threads, a_thousand_alive_at_once) {
 int main(int argc, char** argv) {
   conformance::begin();
   testing::InitGoogleTest(&argc, argv);
+  if (argc > 1) g_short_threads = atoi(argv[1]);
   return RUN_ALL_TESTS();
 }
