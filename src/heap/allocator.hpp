@@ -53,6 +53,8 @@ struct Allocator {
   std::atomic<std::uint32_t> generation{0};
   /// A remote free was begun at some time: before that a fork has nothing of the kind to repair.
   std::atomic<bool> remote_seen{false};
+  /// How often trim was called. A heap whose own count is behind gives back what it can when its owner looks for slots.
+  std::atomic<std::uint32_t> trims{0};
 
   /// This allocator, whose address the compiler knows if it is the process's: less code on hot paths.
   STAVE_FAST Allocator& here() {

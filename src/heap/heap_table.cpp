@@ -16,6 +16,7 @@ ThreadHeap* Allocator<S>::make_heap() {
   heap->index = heap_count++;
   heap->random.start(random.take_seed(), heap->index);
   heap->generation.store(generation.load(std::memory_order_relaxed), std::memory_order_relaxed);
+  heap->trims = trims.load(std::memory_order_relaxed);
   heap->recent = heap->cursors;
   for (OpenChunk*& open : heap->nearby) open = &heap->nothing;
   heap->next = heaps;
@@ -189,7 +190,12 @@ bool Allocator<S>::drain_orphan() {
 
 template <class S>
 bool Allocator<S>::trim(ThreadHeap* heap) {
-  bool any = heap != nullptr && !heap->is_busy() && give_back_all(*heap);
+  const std::uint32_t turn = trims.fetch_add(1, std::memory_order_relaxed) + 1;
+  bool any = false;
+  if (heap != nullptr && !heap->is_busy()) {
+    heap->trims = turn;
+    any = give_back_all(*heap);
+  }
   {
     const ArenaLocked<S> locked(arena, constants);
     // Heaps that a fork left behind and nobody has taken yet are orphans like the others.
@@ -199,19 +205,16 @@ bool Allocator<S>::trim(ThreadHeap* heap) {
       sweep_torn_heap(*unswept);
       link_orphan(*unswept);
     }
-    for (ThreadHeap* orphan = orphans; orphan != nullptr; orphan = orphan->next_orphan) {
-      orphan->warm = false;
-      orphan->trimmed = false;
-    }
+    for (ThreadHeap* orphan = orphans; orphan != nullptr; orphan = orphan->next_orphan) orphan->warm = false;
     warm_orphans = 0;
   }
   for (;;) {
     ThreadHeap* claimed = nullptr;
     {
       const ArenaLocked<S> locked(arena, constants);
-      claimed = claim_orphan([](const ThreadHeap& orphan) { return !orphan.trimmed; });
+      claimed = claim_orphan([turn](const ThreadHeap& orphan) { return orphan.trims != turn; });
       if (claimed == nullptr) break;
-      claimed->trimmed = true;
+      claimed->trims = turn;
     }
     any = give_back_all(*claimed) || any;
     put_orphan(*claimed);

@@ -96,6 +96,21 @@ TEST(HeapTable, what_ended_threads_left_empty_is_given_back_by_trim) {
   EXPECT_STREQ(heap.verify(), "");
 }
 
+TEST(HeapTable, other_threads_give_back_after_trim_when_they_call_in) {
+  TestHeap heap;
+  std::vector<void*> all;
+  for (int i = 0; i != 2000; ++i) all.push_back(heap.allocate(0, 500));
+  void* const other = heap.allocate(1, 500);
+  for (void* const pointer : all) heap.deallocate(1, pointer);
+  (void)heap.trim(1);
+  EXPECT_GT(heap.stats().chunks, 10U) << "nobody may touch the heap of a thread";
+  void* const fresh = heap.allocate(0, 20'000);
+  EXPECT_LE(heap.stats().chunks, 2U);
+  heap.deallocate(0, fresh);
+  heap.deallocate(1, other);
+  EXPECT_STREQ(heap.verify(), "");
+}
+
 TEST(HeapTable, what_a_fork_left_empty_is_given_back_by_trim) {
   TestHeap heap;
   void* const mine = heap.allocate(0, 500);

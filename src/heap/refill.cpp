@@ -358,6 +358,11 @@ void* Allocator<S>::allocate_in_class(ThreadHeap& heap, SizeClass cls, std::size
     own = S::kProcess ? process_heap_slow() : nested_heap(heap);
     if (own == nullptr) return nullptr;
   }
+  const std::uint32_t turn = trims.load(std::memory_order_relaxed);
+  if (own->trims != turn) [[unlikely]] {
+    own->trims = turn;
+    (void)give_back_all(*own);
+  }
   own->enter();
   void* slot = nullptr;
   if (borrows(*own, cls)) slot = allocate_borrowed(*own, cls, requested);

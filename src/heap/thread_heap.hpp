@@ -129,15 +129,15 @@ struct ThreadHeap {
   /// The allocator's generation (its count of forks) in which the heap was last known to be whole. Read by others at
   /// every remote free, written after a fork only: a line of its own.
   alignas(64) std::atomic<std::uint32_t> generation{};
-  bool orphan{};       ///< nobody owns it; under the arena's lock
-  bool warm{};         ///< an orphan that kept its empty chunks for the next thread
-  bool shared{};       ///< an orphan that threads borrow for one allocation at a time
-  ThreadHeap* next{};  ///< all heaps of the allocator
+  std::uint32_t trims{};  ///< the allocator's count when this heap last gave back what it could
+  bool orphan{};          ///< nobody owns it; under the arena's lock
+  bool warm{};            ///< an orphan that kept its empty chunks for the next thread
+  bool shared{};          ///< an orphan that threads borrow for one allocation at a time
+  ThreadHeap* next{};     ///< all heaps of the allocator
   ThreadHeap* next_orphan{};
   std::atomic<ThreadHeap*> nested{};    ///< serves the same thread while this one is busy
   std::atomic<ThreadHeap*> borrowed{};  ///< serves the call that this one is busy with
   std::uint8_t lent[kClassCount]{};     ///< of each class: allocations that shared heaps served
-  bool trimmed{};                       ///< in this round of trim; under the arena's lock
 
   STAVE_FAST OpenChunk*& nearby_of(const void* pointer) { return nearby[address_of(pointer) / kUnit % kNearby]; }
 
