@@ -2,19 +2,25 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 """Conformance tests that look at a program from outside.
 
-info      what malloc_info, malloc_stats and mallinfo2 tell of a heap of some shape: the format here, the numbers in info.cpp
-served    python runs on Stave, whose own counter of served calls says so
-log       what Stave says goes to descriptor 2, to a file or to another descriptor; reports of faults to both
-configuration          /etc/stave.conf counts below STAVE_OPTIONS, and a bad one not at all
-foreign_pointer_warn   a stranger's pointer that is freed a thousand times is reported once
-many_threads           a thousand threads that have a little of twenty sizes cost no more than three times what glibc takes
-own_malloc             a program that has a malloc of its own is told so once, if it asked
-linkage   the library needs libc.so.6 alone; its thread-local storage is initial-exec and small
+info                  what malloc_info, malloc_stats and mallinfo2 tell of a heap of some shape: the format here, the numbers in info.cpp
+served                python runs on Stave, whose own counter of served calls says so
+log                   what Stave says goes to descriptor 2, to a file or to another descriptor; reports of faults to both
+configuration         /etc/stave.conf counts below STAVE_OPTIONS, and a bad one not at all
+foreign_pointer_warn  a stranger's pointer that is freed a thousand times is reported once
+many_threads          a thousand threads that have a little of twenty sizes cost no more than three times what glibc takes
+own_malloc            a program that has a malloc of its own is told so once, if it asked
+core                  what a program of 50 MiB dumps is not larger than what is resident of it, and 16 MiB (77: not dumped into a file here)
+footprint             /bin/true on Stave needs at most 384 KiB more than without
+privileged            a set-user-ID program ignores STAVE_OPTIONS, which the same program otherwise heeds (77: not root)
+linkage               the library needs libc.so.6 alone; its thread-local storage is initial-exec and small
 """
 
 import argparse
 import os
+import pathlib
 import re
+import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -167,6 +173,60 @@ def own_malloc(arguments):
     print("said when asked")
 
 
+def core(arguments):
+    with open("/proc/sys/kernel/core_pattern", encoding="ascii") as file:
+        pattern = file.read().strip()
+    if pattern.startswith("|") or "/" in pattern:
+        print(f"not run: core dumps go to {pattern}")
+        sys.exit(77)
+    environment = dict(os.environ, LD_PRELOAD=os.path.abspath(arguments.library))
+    unlimited = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
+    with tempfile.TemporaryDirectory() as folder:
+        result = subprocess.run([arguments.program, "core"], env=environment, cwd=folder, stdout=subprocess.PIPE, text=True, timeout=120,
+                                check=False, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_CORE, unlimited))
+        dumps = list(pathlib.Path(folder).iterdir())
+        if result.returncode != -signal.SIGABRT or len(dumps) != 1:
+            sys.exit(f"exit {result.returncode}, dumped {dumps}")
+        resident, size = int(result.stdout), dumps[0].stat()
+    print(f"resident {resident >> 20} MiB, dumped {size.st_size >> 20} MiB, of which {size.st_blocks * 512 >> 20} take room on the disk")
+    if size.st_size > resident + (16 << 20):
+        sys.exit("the dump is too large")
+
+
+def footprint(arguments):
+    def peak_kib(preload):
+        with tempfile.NamedTemporaryFile(mode="r") as result:
+            run([arguments.measure, result.name, preload, "60", "/bin/true"])
+            return int(result.read().split()[3])
+
+    # The kernel counts in batches of pages: the least of many is what is needed.
+    without, on = (min(peak_kib(preload) for _ in range(40)) for preload in ("-", os.path.abspath(arguments.library)))
+    print(f"/bin/true: {without} KiB without, {on} KiB on Stave")
+    if on > without + 384:
+        sys.exit(f"{on - without} KiB more")
+
+
+def privileged(arguments):
+    if os.geteuid() != 0:
+        print("not run: needs root")
+        sys.exit(77)
+    nobody = 65534
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        program = pathlib.Path(folder, "program")
+        shutil.copy(arguments.program, program)
+        for mode, heeded in ((0o755, True), (0o4755, False)):
+            program.chmod(mode)
+            result = subprocess.run([program, "told"], env={"STAVE_OPTIONS": "help=1:verbose=1:stats=1:nonsense=1:log_file=hostile"}, cwd=folder, user=nobody,
+                                    group=nobody, extra_groups=[], capture_output=True, text=True, timeout=60, check=True)
+            lines = [line for line in result.stderr.splitlines() if line.startswith("stave: ")]
+            print(f"mode {mode:o}: {len(lines)} lines of Stave's")
+            if bool(lines) != heeded:
+                sys.exit(f"mode {mode:o}: {result.stderr[:1000]!r}")
+        if os.listdir(folder) != ["program"]:
+            sys.exit(f"something was written: {os.listdir(folder)}")
+
+
 def linkage(arguments):
     dynamic = run(["readelf", "-dW", arguments.library]).stdout
     needed = re.findall(r"\(NEEDED\)\s+Shared library: \[(.*)\]", dynamic)
@@ -186,11 +246,13 @@ def linkage(arguments):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    checks = {check.__name__: check for check in (info, served, log, configuration, foreign_pointer_warn, own_malloc, many_threads, linkage)}
+    checks = {check.__name__: check for check in (info, served, log, configuration, foreign_pointer_warn, own_malloc, many_threads,
+                                                core, footprint, privileged, linkage)}
     parser.add_argument("what", choices=checks)
     parser.add_argument("--program")
     parser.add_argument("--plugin")
     parser.add_argument("--shape", help="of the heap, for info")
+    parser.add_argument("--measure", help="props/bench/measure.c, for footprint")
     parser.add_argument("--library")
     arguments = parser.parse_args()
     if arguments.library and not os.path.isfile(arguments.library):

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "chunk/arena.hpp"
 
+#include <algorithm>
 #include <bit>
 
 #include "os/sanitizer.hpp"
@@ -24,9 +25,6 @@ template <class S>
 void Arena<S>::start(const Constants& constants, const Seed& seed) {
   constants_ = &constants;
   random_.start(seed, 0);
-  for (unsigned log2 = 0; log2 <= kLargestUnitsLog2; ++log2) {
-    next_span_bytes_[log2] = log2 == 0 ? kFirstSpanBytes : kUnit << log2;
-  }
 }
 
 template <class S>
@@ -159,7 +157,10 @@ char* Arena<S>::take_vacant(SizeClass from, SizeClass to, GuardKind* guard) {
 template <class S>
 bool Arena<S>::add_span(std::uint32_t units_log2) {
   const std::size_t chunk_bytes = kUnit << units_log2;
-  for (std::size_t bytes = next_span_bytes_[units_log2]; bytes >= chunk_bytes; bytes /= 2) {
+  // A quarter of what there is: few mappings do, and not much is mapped in vain, which core dumps would show.
+  const std::size_t least = units_log2 == 0 ? kFirstSpanBytes : chunk_bytes;
+  const std::size_t wanted = std::clamp(std::bit_floor(span_bytes_[units_log2] / 4), least, kLargestSpanBytes);
+  for (std::size_t bytes = wanted; bytes >= chunk_bytes; bytes /= 2) {
     auto* const start = static_cast<char*>(pages.map(bytes, random_place(bytes)));
     if (start == nullptr) continue;
     const auto cells = static_cast<std::uint32_t>(bytes / chunk_bytes);
@@ -180,7 +181,7 @@ bool Arena<S>::add_span(std::uint32_t units_log2) {
     spans_ = span;
     cut_from_[units_log2] = span;
     counts.mapped_bytes += bytes;
-    next_span_bytes_[units_log2] = bytes < kLargestSpanBytes ? 2 * bytes : kLargestSpanBytes;
+    span_bytes_[units_log2] += bytes;
     return true;
   }
   return false;

@@ -120,8 +120,8 @@ class Arena {
   const Constants* constants_ = nullptr;
   Random random_;
   Span* spans_ = nullptr;
-  Span* cut_from_[kLargestUnitsLog2 + 1] = {};  ///< the span of each chunk length that has cells left
-  std::size_t next_span_bytes_[kLargestUnitsLog2 + 1] = {};
+  Span* cut_from_[kLargestUnitsLog2 + 1] = {};          ///< the span of each chunk length that has cells left
+  std::size_t span_bytes_[kLargestUnitsLog2 + 1] = {};  ///< of all spans of each chunk length
   VacantPool pools_[kClassCount] = {};
   char* metadata_next_ = nullptr;
   char* metadata_end_ = nullptr;
