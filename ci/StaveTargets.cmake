@@ -60,9 +60,12 @@ function(stave_core_options target)
   # The same source gives the same library, wherever it is built. (Tests find files by __FILE__.)
   target_compile_options(${target} PRIVATE
     "-ffile-prefix-map=${PROJECT_BINARY_DIR}=build" "-ffile-prefix-map=${PROJECT_SOURCE_DIR}=.")
-  # A new-handler may throw through this one; what that takes of the C++ runtime it refers to weakly. (The property is one of
-  # the directory that calls.)
-  set_source_files_properties("${PROJECT_SOURCE_DIR}/src/api/new.cpp" PROPERTIES COMPILE_OPTIONS -fexceptions)
+  # (The properties are those of the directory that calls.)
+  # Where a program replaced some of these functions, the others call its own.
+  set_source_files_properties("${PROJECT_SOURCE_DIR}/src/api/malloc.cpp" PROPERTIES COMPILE_OPTIONS -fsemantic-interposition)
+  # And a new-handler may throw through operator new; what that takes of the C++ runtime it refers to weakly.
+  set_source_files_properties("${PROJECT_SOURCE_DIR}/src/api/new.cpp" PROPERTIES
+    COMPILE_OPTIONS "-fexceptions;-fsemantic-interposition")
   # Its last step is a jump, whatever the optimization.
   set_source_files_properties("${PROJECT_SOURCE_DIR}/src/api/dlopen.cpp" PROPERTIES COMPILE_OPTIONS -foptimize-sibling-calls)
   if(NOT STAVE_SANITIZE)

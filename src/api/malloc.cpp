@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 // The C family: argument checks, errno, nothing else. Semantics are those that the GNU C library documents.
+//
+// A program may define malloc, calloc, realloc and free itself, and no more; what is there besides must serve its
+// pointers, as the C library's does. Thus reallocarray, free_sized and their like call these by symbol
+// (-fsemantic-interposition).
 #include <malloc.h>
 
 #include <cerrno>
@@ -31,6 +35,15 @@ void* or_no_memory(void* pointer) {
 
 void* allocate_aligned(std::size_t alignment, std::size_t size) {
   return or_no_memory(g_process.allocate_aligned(started_heap(), alignment, size));
+}
+
+/// As glibc: an alignment that is not a power of two is rounded up to the next, and a size need not be a multiple.
+void* allocate_rounded(std::size_t alignment, std::size_t size) {
+  if (alignment > SIZE_MAX / 2 + 1) {
+    errno = EINVAL;
+    return nullptr;
+  }
+  return allocate_aligned(std::bit_ceil(alignment), size);
 }
 
 /// Everything that malloc's fast path does not serve.
@@ -80,9 +93,9 @@ STAVE_EXPORT void* calloc(std::size_t count, std::size_t size) {
 }
 
 STAVE_EXPORT void* realloc(void* pointer, std::size_t size) {
-  if (pointer == nullptr) return malloc(size);
+  if (pointer == nullptr) return stave::or_no_memory(stave::allocate(g_process, thread_heap(), size));
   if (size == 0) {
-    free(pointer);
+    stave::deallocate(g_process, thread_heap(), pointer);
     return nullptr;
   }
   return stave::or_no_memory(g_process.reallocate(thread_heap(), pointer, size));
@@ -98,17 +111,11 @@ STAVE_EXPORT void* reallocarray(void* pointer, std::size_t count, std::size_t si
 }
 
 STAVE_EXPORT void* memalign(std::size_t alignment, std::size_t size) {
-  // As glibc: an alignment that is not a power of two is rounded up to the next.
-  if (alignment > SIZE_MAX / 2 + 1) {
-    errno = EINVAL;
-    return nullptr;
-  }
-  return stave::allocate_aligned(std::bit_ceil(alignment), size);
+  return stave::allocate_rounded(alignment, size);
 }
 
 STAVE_EXPORT void* aligned_alloc(std::size_t alignment, std::size_t size) {
-  // glibc 2.36 does not ask that the size be a multiple, and neither do its programs.
-  return memalign(alignment, size);
+  return stave::allocate_rounded(alignment, size);
 }
 
 STAVE_EXPORT int posix_memalign(void** result, std::size_t alignment, std::size_t size) {

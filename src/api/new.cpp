@@ -3,6 +3,9 @@
 // Every operator new and delete. The library needs no C++ runtime: what a failing new must do (call the new-handler,
 // throw std::bad_alloc) it asks of the program's own: by weak reference, or, where a program in C loaded it later with
 // a library in C++, by name.
+//
+// A program may replace some of them, and the standard says which others call those. Thus what is named here as an
+// operator is called by its symbol (-fsemantic-interposition), which is not ours if it was replaced.
 #include <dlfcn.h>
 
 #include <cstddef>
@@ -101,40 +104,88 @@ STAVE_FAST void* make(std::size_t size, std::align_val_t alignment, OnFailure on
 
 STAVE_FAST void unmake(void* pointer) { stave::deallocate(g_process, thread_heap(), pointer); }
 
+using New = void*(std::size_t);
+using NewAligned = void*(std::size_t, std::align_val_t);
+
+// Ours, wherever the symbols of the operators lead.
+extern "C" {
+[[gnu::alias("_Znwm"), gnu::visibility("hidden"), gnu::malloc, gnu::alloc_size(1)]] New stave_new;
+[[gnu::alias("_Znam"), gnu::visibility("hidden"), gnu::malloc, gnu::alloc_size(1)]] New stave_new_array;
+[[gnu::alias("_ZnwmSt11align_val_t"), gnu::visibility("hidden"), gnu::malloc,
+  gnu::alloc_size(1)]] NewAligned stave_new_aligned;
+[[gnu::alias("_ZnamSt11align_val_t"), gnu::visibility("hidden"), gnu::malloc,
+  gnu::alloc_size(1)]] NewAligned stave_new_array_aligned;
+}
+
+bool new_is_replaced() {
+  return static_cast<New*>(::operator new) != &stave_new || static_cast<New*>(::operator new[]) != &stave_new_array;
+}
+
+bool aligned_new_is_replaced() {
+  return static_cast<NewAligned*>(::operator new) != &stave_new_aligned ||
+         static_cast<NewAligned*>(::operator new[]) != &stave_new_array_aligned;
+}
+
+/// What operator new(nothrow) does where the program has an operator of its own for it.
+template <class... Alignment>
+STAVE_COLD void* or_null(void* (*replaced)(std::size_t, Alignment...), std::size_t size, Alignment... alignment) {
+  try {
+    return replaced(size, alignment...);
+  } catch (...) {
+    return nullptr;
+  }
+}
+
 }  // namespace
 
 STAVE_EXPORT void* operator new(std::size_t size) { return make(size, OnFailure::throws); }
-STAVE_EXPORT void* operator new[](std::size_t size) { return make(size, OnFailure::throws); }
-STAVE_EXPORT void* operator new(std::size_t size, const std::nothrow_t&) noexcept {
-  return make(size, OnFailure::returns_null);
-}
-STAVE_EXPORT void* operator new[](std::size_t size, const std::nothrow_t&) noexcept {
-  return make(size, OnFailure::returns_null);
-}
 STAVE_EXPORT void* operator new(std::size_t size, std::align_val_t alignment) {
   return make(size, alignment, OnFailure::throws);
 }
+STAVE_EXPORT void* operator new[](std::size_t size) { return ::operator new(size); }
 STAVE_EXPORT void* operator new[](std::size_t size, std::align_val_t alignment) {
-  return make(size, alignment, OnFailure::throws);
+  return ::operator new(size, alignment);
+}
+STAVE_EXPORT void* operator new(std::size_t size, const std::nothrow_t&) noexcept {
+  if (new_is_replaced()) [[unlikely]]
+    return or_null(static_cast<New*>(::operator new), size);
+  return make(size, OnFailure::returns_null);
+}
+STAVE_EXPORT void* operator new[](std::size_t size, const std::nothrow_t&) noexcept {
+  if (new_is_replaced()) [[unlikely]]
+    return or_null(static_cast<New*>(::operator new[]), size);
+  return make(size, OnFailure::returns_null);
 }
 STAVE_EXPORT void* operator new(std::size_t size, std::align_val_t alignment, const std::nothrow_t&) noexcept {
+  if (aligned_new_is_replaced()) [[unlikely]]
+    return or_null(static_cast<NewAligned*>(::operator new), size, alignment);
   return make(size, alignment, OnFailure::returns_null);
 }
 STAVE_EXPORT void* operator new[](std::size_t size, std::align_val_t alignment, const std::nothrow_t&) noexcept {
+  if (aligned_new_is_replaced()) [[unlikely]]
+    return or_null(static_cast<NewAligned*>(::operator new[]), size, alignment);
   return make(size, alignment, OnFailure::returns_null);
 }
 
 STAVE_EXPORT void operator delete(void* pointer) noexcept { unmake(pointer); }
-STAVE_EXPORT void operator delete[](void* pointer) noexcept { unmake(pointer); }
-STAVE_EXPORT void operator delete(void* pointer, const std::nothrow_t&) noexcept { unmake(pointer); }
-STAVE_EXPORT void operator delete[](void* pointer, const std::nothrow_t&) noexcept { unmake(pointer); }
-STAVE_EXPORT void operator delete(void* pointer, std::size_t) noexcept { unmake(pointer); }
-STAVE_EXPORT void operator delete[](void* pointer, std::size_t) noexcept { unmake(pointer); }
 STAVE_EXPORT void operator delete(void* pointer, std::align_val_t) noexcept { unmake(pointer); }
-STAVE_EXPORT void operator delete[](void* pointer, std::align_val_t) noexcept { unmake(pointer); }
-STAVE_EXPORT void operator delete(void* pointer, std::align_val_t, const std::nothrow_t&) noexcept { unmake(pointer); }
-STAVE_EXPORT void operator delete[](void* pointer, std::align_val_t, const std::nothrow_t&) noexcept {
-  unmake(pointer);
+STAVE_EXPORT void operator delete[](void* pointer) noexcept { ::operator delete(pointer); }
+STAVE_EXPORT void operator delete[](void* pointer, std::align_val_t alignment) noexcept {
+  ::operator delete(pointer, alignment);
 }
-STAVE_EXPORT void operator delete(void* pointer, std::size_t, std::align_val_t) noexcept { unmake(pointer); }
-STAVE_EXPORT void operator delete[](void* pointer, std::size_t, std::align_val_t) noexcept { unmake(pointer); }
+STAVE_EXPORT void operator delete(void* pointer, const std::nothrow_t&) noexcept { ::operator delete(pointer); }
+STAVE_EXPORT void operator delete[](void* pointer, const std::nothrow_t&) noexcept { ::operator delete[](pointer); }
+STAVE_EXPORT void operator delete(void* pointer, std::size_t) noexcept { ::operator delete(pointer); }
+STAVE_EXPORT void operator delete[](void* pointer, std::size_t) noexcept { ::operator delete[](pointer); }
+STAVE_EXPORT void operator delete(void* pointer, std::align_val_t alignment, const std::nothrow_t&) noexcept {
+  ::operator delete(pointer, alignment);
+}
+STAVE_EXPORT void operator delete[](void* pointer, std::align_val_t alignment, const std::nothrow_t&) noexcept {
+  ::operator delete[](pointer, alignment);
+}
+STAVE_EXPORT void operator delete(void* pointer, std::size_t, std::align_val_t alignment) noexcept {
+  ::operator delete(pointer, alignment);
+}
+STAVE_EXPORT void operator delete[](void* pointer, std::size_t, std::align_val_t alignment) noexcept {
+  ::operator delete[](pointer, alignment);
+}
