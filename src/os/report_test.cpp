@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/auxv.h>
 
 #include <cerrno>
 #include <csignal>
@@ -17,11 +18,7 @@ extern "C" char stave_last_report[1024];
 namespace stave {
 namespace {
 
-std::string program() {
-  char path[256] = {};
-  const ssize_t length = readlink("/proc/self/exe", path, sizeof path);
-  return {path, length > 0 ? static_cast<std::size_t>(length) : 0};
-}
+std::string program() { return reinterpret_cast<const char*>(getauxval(AT_EXECFN)); }
 
 std::string report_of(const FaultRecord& record, std::size_t capacity = 1024) {
   std::vector<char> storage(capacity);
