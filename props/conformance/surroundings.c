@@ -129,10 +129,19 @@ static size_t mappings(void) {
   return lines;
 }
 
-// A filter of system calls: what it does with those of a list, and with all others.
-static void filter(const int* calls, size_t number, unsigned with_these, unsigned with_others) {
+// A filter of system calls: what it does with those of a list, and with all others. `plain`: with advice other than
+// MADV_DONTNEED as with the others.
+static void filter(const int* calls, size_t number, unsigned with_these, unsigned with_others, bool plain) {
   struct sock_filter program[64];
   unsigned short n = 0;
+  if (plain) {
+    program[n++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (unsigned)offsetof(struct seccomp_data, nr));
+    program[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_madvise, 0, 3);
+    program[n++] =
+        (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (unsigned)offsetof(struct seccomp_data, args[2]));
+    program[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, MADV_DONTNEED, 1, 0);
+    program[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, with_others);
+  }
   program[n++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (unsigned)offsetof(struct seccomp_data, nr));
   for (size_t i = 0; i != number; ++i) {
     program[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (unsigned)calls[i], 0, 1);
@@ -150,15 +159,15 @@ static void filter(const int* calls, size_t number, unsigned with_these, unsigne
 static void refuse_calls(int with) {
   static const int refused[] = {SYS_mprotect,  SYS_madvise, SYS_mremap,    SYS_munmap,
                                 SYS_getrandom, SYS_prctl,   SYS_membarrier};
-  filter(refused, sizeof refused / sizeof *refused, SECCOMP_RET_ERRNO | (unsigned)with, SECCOMP_RET_ALLOW);
+  filter(refused, sizeof refused / sizeof *refused, SECCOMP_RET_ERRNO | (unsigned)with, SECCOMP_RET_ALLOW, false);
 }
 
-// Whoever makes another call is killed. README, "In a sandbox", has the same list; `few`: with the options named there.
+// Whoever makes another call is killed. README, "In a sandbox", has the same list; `plain`: with guard_advice=0.
 // (glibc is not asked: its free may open a file.)
-static void kill_other_calls(bool few) {
-  static const int allowed[] = {SYS_mmap,           SYS_munmap, SYS_mprotect,   SYS_madvise, SYS_mremap, SYS_futex,
-                                SYS_rt_sigprocmask, SYS_write,  SYS_exit_group, SYS_exit,    SYS_mincore};
-  filter(allowed, sizeof allowed / sizeof *allowed - few, SECCOMP_RET_ALLOW, SECCOMP_RET_KILL_PROCESS);
+static void kill_other_calls(bool plain) {
+  static const int allowed[] = {SYS_mmap,  SYS_munmap,         SYS_mprotect, SYS_madvise,    SYS_mremap,
+                                SYS_futex, SYS_rt_sigprocmask, SYS_write,    SYS_exit_group, SYS_exit};
+  filter(allowed, sizeof allowed / sizeof *allowed, SECCOMP_RET_ALLOW, SECCOMP_RET_KILL_PROCESS, plain);
 }
 
 // Another thread that allocates, so that locks are waited for.

@@ -78,6 +78,7 @@ class Arena {
 
   /// A place for a new mapping of `bytes`, as a hint for pages.map.
   [[nodiscard]] std::uintptr_t random_place(std::size_t bytes);
+  [[nodiscard]] std::uint64_t random_below(std::uint64_t limit) { return random_.below(limit); }
 
   /// Calls visit(Chunk*) for every chunk that has an owner.
   template <class Visit>

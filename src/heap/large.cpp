@@ -196,13 +196,31 @@ void LargeBlocks<S>::withdraw(const LargeRecord& record) {
   if (!withdrawn) (void)arena_->pages.discard(mapping, record.mapping_bytes);
 }
 
+/// Whether most pages were written to. The kernel would know (mincore), but many a filter of system calls kills for the
+/// question. So a few pages are looked at, whatever protection the program has given them: what was never written reads
+/// as zero.
+template <class S>
+bool LargeBlocks<S>::is_dense(const LargeRecord& record) {
+  constexpr unsigned kLooks = 16;
+  if (!arena_->pages.permit(reinterpret_cast<void*>(record.base), record.usable)) return false;
+  const std::size_t page = constants_->page;
+  unsigned empty = 0;
+  for (unsigned look = 0; look != kLooks && empty <= kLooks / 8; ++look) {
+    const auto* const words =
+        reinterpret_cast<const std::uint64_t*>(record.base + arena_->random_below(record.usable / page) * page);
+    std::size_t i = 0;
+    while (i != page / sizeof *words && words[i] == 0) ++i;
+    if (i == page / sizeof *words) ++empty;
+  }
+  return empty <= kLooks / 8;
+}
+
 /// A page fault costs as much as zeroing four pages. Only dense blocks are kept: zeroing gives every page its memory.
 template <class S>
 bool LargeBlocks<S>::keep_spare(std::uint32_t number) {
   const LargeRecord& record = at(number);
   if (record.usable > constants_->options.spare_large_kb << 10) return false;
-  const auto* const base = reinterpret_cast<const void*>(record.base);
-  if (arena_->pages.resident_bytes(base, record.usable) < record.usable - record.usable / 8) return false;
+  if (!is_dense(record)) return false;
   if (!arena_->pages.forbid(reinterpret_cast<void*>(record.mapping), record.mapping_bytes)) return false;
   drop_spare();
   spare_ = number;

@@ -80,6 +80,7 @@ class LargeBlocks {
   void free(LargeRecord* record, bool may_spare);
   /// `may_spare`: spare pages may come to lie in it.
   [[nodiscard]] void* allocate(std::size_t size, std::size_t alignment, bool may_spare);
+  [[nodiscard]] bool is_dense(const LargeRecord& record);
   [[nodiscard]] bool keep_spare(std::uint32_t number);
   /// Gives the spare pages that are left back to the kernel.
   void drop_spare();
