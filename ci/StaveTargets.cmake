@@ -114,6 +114,9 @@ endfunction()
 function(stave_test_options target)
   # g++ does not count this to -Wconversion in C++, clang does: in tests, numbers are small.
   target_compile_options(${target} PRIVATE $<$<CXX_COMPILER_ID:Clang>:-Wno-sign-conversion>)
+  if(CMAKE_CROSSCOMPILING_EMULATOR)
+    target_compile_definitions(${target} PRIVATE STAVE_TEST_EMULATED=1)
+  endif()
 endfunction()
 
 # --- tests -------------------------------------------------------------------------------------------------------
@@ -175,6 +178,10 @@ function(stave_property_test name)
   target_compile_definitions(props_${name} PRIVATE ${arg_DEFINITIONS})
   target_link_libraries(props_${name} PRIVATE
     ${arg_CORE} ${arg_LIBRARIES} rapidcheck rapidcheck_gtest GTest::gtest_main Threads::Threads)
+  if(NOT TARGET stave_property_tests)
+    add_custom_target(stave_property_tests)
+  endif()
+  add_dependencies(stave_property_tests props_${name})
   add_test(NAME props.${name} COMMAND props_${name} --gtest_brief=1)
   set(labels props)
   if(arg_SLOW)

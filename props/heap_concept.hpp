@@ -86,6 +86,7 @@ struct HeapSetup {
   bool guard_by_protect = false;
   unsigned threads = 1;
   bool threads_borrow = false;
+  std::size_t page_bytes = 0;  ///< 0: the machine's
 };
 
 struct HeapCounts {

@@ -9,6 +9,7 @@
 #include <tuple>
 #include <vector>
 
+#include "os/pages.hpp"
 #include "props/buddy.hpp"
 #include "props/first_fit.hpp"
 #include "props/generate.hpp"
@@ -19,12 +20,15 @@ namespace {
 
 constexpr const char* kProfileNames[] = {"light", "default", "strict", "fuzz"};
 
-/// Runs random programs as `wish` says, each on an instance of its own.
-void check_instances(const std::string& name, const Wish& wish) {
+/// Runs random programs as `wish` says, each on an instance of its own, laid out for pages of so many bytes (0: the
+/// machine's).
+void check_instances(const std::string& name, const Wish& wish, std::size_t page_bytes = 0) {
   rc::detail::checkGTest([&] {
     std::unique_ptr<StaveHeap> heap;
     const Header header = generate_header(wish);
-    heap = std::make_unique<StaveHeap>(setup_for(header));
+    HeapSetup setup = setup_for(header);
+    setup.page_bytes = page_bytes;
+    heap = std::make_unique<StaveHeap>(setup);
     run_case_with(name, *heap, stave_sizes(), wish, header);
   });
   if (testing::Test::HasFailure()) print_saved(name, std::cout);
@@ -71,6 +75,18 @@ INSTANTIATE_TEST_SUITE_P(, HeapProfiles, testing::Combine(testing::Range(0U, 4U)
                            return std::string(kProfileNames[std::get<0>(variant.param)]) +
                                   (std::get<1>(variant.param) ? "_mprotect" : "_advice");
                          });
+
+class HeapPages : public testing::TestWithParam<std::size_t> {};
+
+TEST_P(HeapPages, keep_every_property) {
+  Wish wish;
+  wish.failures = true;
+  const std::size_t page = GetParam();
+  if (page < page_size()) GTEST_SKIP() << "the machine's pages are larger";
+  check_instances("pages_" + std::to_string(page >> 10U), wish, page);
+}
+
+INSTANTIATE_TEST_SUITE_P(, HeapPages, testing::Values(std::size_t{16} << 10U, std::size_t{64} << 10U));
 
 /// What a program's requests came to, and where: offsets into the region, or -1; and how much was live then.
 struct Trail {

@@ -31,6 +31,7 @@ StaveHeap::StaveHeap(const HeapSetup& setup) {
   config.seed = setup.seed;
   config.profile = static_cast<Profile>(setup.profile);
   config.use_guard_advice = !setup.guard_by_protect;
+  config.page_bytes = setup.page_bytes;
   config.threads = setup.threads;
   config.threads_borrow = setup.threads_borrow;
   config.context = this;

@@ -3,11 +3,15 @@
 // For tests: runs something in a child process and says how that ended.
 #pragma once
 
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <csignal>
+#include <cstddef>
 #include <cstdio>
 #include <string>
 #include <thread>
@@ -24,6 +28,13 @@ namespace stave::test {
 inline constexpr bool kThreadSanitizer = true;
 #else
 inline constexpr bool kThreadSanitizer = false;
+#endif
+
+/// Whether the tests run under qemu-user, which answers some calls in its own way.
+#if defined(STAVE_TEST_EMULATED)
+inline constexpr bool kEmulated = true;
+#else
+inline constexpr bool kEmulated = false;
 #endif
 
 /// Ends of a child, as child_end() gives them: an exit code, or minus the number of the signal that killed it.
@@ -46,6 +57,19 @@ template <class Body>
   int status = 0;
   if (child < 0 || waitpid(child, &status, 0) != child) return 255;
   return WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+/// From now on a system call answers minus `error`, or 0, without being made: in this process alone, so in a child.
+/// \return false if seccomp is not to be had.
+[[nodiscard]] inline bool answer_call(unsigned number, unsigned error) {
+  sock_filter program[] = {
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, number, 0, 1),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | error),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+  };
+  const sock_fprog filter{.len = sizeof program / sizeof program[0], .filter = program};
+  return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) == 0;
 }
 
 /// How reading, or writing, the byte at `address` ends.

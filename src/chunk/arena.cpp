@@ -14,25 +14,22 @@ constexpr std::size_t kLargestSpanBytes = std::size_t{64} << 20;
 constexpr std::size_t kMetadataBlock = kUnit;
 constexpr std::uint64_t kMappingsPerPair = 4;  // a protected page splits a mapping in three
 
-// A window is what one leaf of the registry describes: random places cost one leaf, not one each.
-constexpr std::size_t kWindowBytes = std::size_t{1} << SparseRegistry::kLeafBits;
-constexpr std::uintptr_t kFirstWindow = 0x100;  // 4 TiB
-constexpr std::uint64_t kWindows = 0x1500;      // up to 88 TiB
-
 }  // namespace
 
 template <class S>
 void Arena<S>::start(const Constants& constants, const Seed& seed) {
   constants_ = &constants;
   random_.start(seed, 0);
+  guard_advice_ = constants.options.guard_advice != 0 && kernel_checks_advice();
+  if (S::kProcess && constants.options.chunk_randomize != 0) windows_ = windows_below(last_address());
 }
 
 template <class S>
 std::uintptr_t Arena<S>::random_place(std::size_t bytes) {
-  if (!S::kProcess || constants_->options.chunk_randomize == 0 || bytes > kWindowBytes / 4) return 0;
+  if (windows_.count == 0 || bytes > kWindowBytes / 4) return 0;
   window_used_ += bytes;
   if (window_ == 0 || window_used_ > kWindowBytes / 2) {
-    window_ = (kFirstWindow + random_.below(kWindows)) * kWindowBytes;
+    window_ = (windows_.first + random_.below(windows_.count)) * kWindowBytes;
     window_used_ = bytes;
   }
   return window_ + random_.below((kWindowBytes - bytes) / kUnit + 1) * kUnit;
@@ -82,7 +79,7 @@ template <class S>
 GuardKind Arena<S>::guard_pair(void* first, std::size_t first_bytes, void* second, std::size_t second_bytes) {
   if (constants_->options.guard_pages == 0) return GuardKind::none;
   counts.guards_installed += 2;
-  if (constants_->options.guard_advice != 0) {
+  if (guard_advice_) {
     // Asked each time: it fails on locked memory and works beside it.
     if (pages.guard_install(first, first_bytes)) {
       if (pages.guard_install(second, second_bytes)) return GuardKind::advice;

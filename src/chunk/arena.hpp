@@ -37,6 +37,25 @@ struct Span {
   std::uint16_t order[];
 };
 
+/// Places are drawn from windows, each what one leaf of the registry describes: they cost one leaf, not one each.
+inline constexpr std::size_t kWindowBytes = std::size_t{1} << SparseRegistry::kLeafBits;
+
+/// Which windows are drawn from. None: the kernel chooses all places.
+struct Windows {
+  std::uintptr_t first = 0;
+  std::uintptr_t count = 0;
+};
+
+/// Those of an address space that ends about at `last`: above where programs without a place of their choice lie and
+/// what grows behind them, and below where the kernel lays out libraries and stacks. 4 to 88 TiB of x86-64's 47 bits,
+/// 16 to 352 GiB of the 39 bits that small machines have.
+[[nodiscard]] constexpr Windows windows_below(std::uintptr_t last) {
+  const std::uintptr_t all = last / kWindowBytes + 1;
+  if (all < 16) return {};
+  const std::uintptr_t first = all < 32 ? 1 : all / 32;
+  return {.first = first, .count = all / 16 * 11 - first};
+}
+
 /// Counts of an arena.
 struct ArenaCounts {
   std::uint64_t chunks = 0;
@@ -126,6 +145,8 @@ class Arena {
   VacantPool pools_[kClassCount] = {};
   char* metadata_next_ = nullptr;
   char* metadata_end_ = nullptr;
+  bool guard_advice_ = false;
+  Windows windows_;
   std::uintptr_t window_ = 0;  ///< spans and large blocks lie in a random window
   std::size_t window_used_ = 0;
   std::uint64_t protected_ = 0;  ///< mappings spent on guards by protection

@@ -37,8 +37,8 @@ extern Allocator<ProcessStorage> g_process;
 /// Functions below `public` are grouped by file. `heap` is always the calling thread's own.
 template <class S>
 struct Allocator {
-  alignas(4096) Constants constants;  // a page of its own: read-only after the start
-  alignas(4096) Arena<S> arena;
+  alignas(kLargestPage) Constants constants;  // pages of its own: read-only after the start
+  alignas(kLargestPage) Arena<S> arena;
   LargeBlocks<S> large;
 
   // The table of heaps; under the arena's lock, but for generation.

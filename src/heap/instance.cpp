@@ -39,7 +39,7 @@ void start(Body& b, std::uint64_t seed) {
   constants.options = options_of(b.config.profile);
   constants.options.guard_advice = b.config.use_guard_advice ? 1 : 0;
   if (b.config.threads_borrow) constants.options.own_heaps = 0;
-  constants.page = page_size();
+  constants.page = b.config.page_bytes != 0 ? b.config.page_bytes : page_size();
   constants.derive();
   constants.on_fault = b.config.on_fault;
   constants.on_yield = b.config.on_yield;
@@ -79,7 +79,8 @@ void* or_no_memory(void* pointer) {
 
 Instance* Instance::create(const InstanceConfig& config) {
   if (config.threads == 0 || config.threads > kMaxThreads || config.region_bytes == 0 ||
-      config.region_bytes > SIZE_MAX / 4) {
+      config.region_bytes > SIZE_MAX / 4 || (config.page_bytes != 0 && !is_page_size(config.page_bytes)) ||
+      config.page_bytes % page_size() != 0) {
     errno = EINVAL;
     return nullptr;
   }

@@ -26,6 +26,8 @@ struct InstanceConfig {
   Profile profile = Profile::standard;
   /// false: guard pages are laid by mprotect, as on kernels before 6.13.
   bool use_guard_advice = true;
+  /// Lays everything out for pages of 4, 16 or 64 KiB, a multiple of the machine's; 0: for the machine's.
+  std::size_t page_bytes = 0;
   /// The number of threads that the instance serves, at most kMaxThreads. Threads are logical: any OS thread may act
   /// as any of them, but two OS threads never as the same one at once.
   unsigned threads = 1;

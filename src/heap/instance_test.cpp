@@ -54,7 +54,8 @@ TEST(Instance, refuses_a_bad_config_with_einval) {
   for (const InstanceConfig& config :
        {InstanceConfig{.threads = 0}, InstanceConfig{.threads = Instance::kMaxThreads + 1},
         InstanceConfig{.region_bytes = 0}, InstanceConfig{.region_bytes = SIZE_MAX},
-        InstanceConfig{.region_bytes = SIZE_MAX / 4 + 1}}) {
+        InstanceConfig{.region_bytes = SIZE_MAX / 4 + 1}, InstanceConfig{.page_bytes = page_size() / 2},
+        InstanceConfig{.page_bytes = 3 * page_size()}, InstanceConfig{.page_bytes = 2 * kUnit}}) {
     errno = 0;
     EXPECT_EQ(Instance::create(config), nullptr);
     EXPECT_EQ(errno, EINVAL);
@@ -82,6 +83,24 @@ TEST(Instance, everything_it_hands_out_lies_in_its_region) {
     ASSERT_LT(place, static_cast<std::ptrdiff_t>(instance->region_bytes()));
   }
   EXPECT_TRUE(instance->verify().ok());
+}
+
+TEST(Instance, is_laid_out_for_the_page_size_that_it_is_told) {
+  for (const std::size_t page : {std::size_t{16} << 10, std::size_t{64} << 10}) {
+    for (const bool advice : {true, false}) {
+      const Owned instance = make({.use_guard_advice = advice, .page_bytes = page, .threads = 3});
+      if (instance == nullptr) continue;  // the machine's pages are larger
+      (void)run_program(*instance, 3);
+      EXPECT_TRUE(instance->verify().ok());
+      auto* const large = static_cast<char*>(instance->allocate(0, 1'000'000));
+      ASSERT_NE(large, nullptr);
+      EXPECT_EQ(instance->usable_size(0, large), align_up(1'000'000, page));
+      for (char* const guard : {large - page, large + align_up(1'000'000, page)}) {
+        EXPECT_EQ(test::read_end(guard), -SIGSEGV);
+        EXPECT_EQ(test::read_end(guard + page - 1), -SIGSEGV);
+      }
+    }
+  }
 }
 
 TEST(Instance, same_seed_and_calls_give_the_same_places_and_another_seed_others) {

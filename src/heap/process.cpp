@@ -47,7 +47,7 @@ void start() {
     Constants& constants = g_process.constants;
     constants.options = options_of_process();
     constants.page = page_size();
-    if (!is_power_of_two(constants.page) || constants.page < 4096 || constants.page > kUnit) {
+    if (!is_page_size(constants.page)) {
       report_and_abort({.fault = Fault::os_refused, .rule = "the page size is none of 4, 16 and 64 KiB"});
     }
     constants.derive();
@@ -57,10 +57,8 @@ void start() {
                       .header = {random.take64(), random.take64()},
                       .record = {random.take64(), random.take64()}};
     // Refused at worst: then they stay writable, and the seals and guard words hold what they can.
-    if (constants.page <= 4096) {
-      (void)kernel::call(SYS_mprotect, kernel::as_word(&constants), static_cast<long>(align_up(sizeof constants, 4096)),
-                         PROT_READ);
-    }
+    (void)kernel::call(SYS_mprotect, kernel::as_word(&constants),
+                       static_cast<long>(align_up(sizeof constants, kLargestPage)), PROT_READ);
     g_process.arena.start(constants, random.take_seed());
     g_process.large.start(constants, g_process.arena);
     if (constants.options.help != 0) describe_options(say, nullptr);

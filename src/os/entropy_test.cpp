@@ -2,17 +2,12 @@
 #include "os/entropy.hpp"
 
 #include <gtest/gtest.h>
-#include <linux/audit.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <sys/auxv.h>
-#include <sys/prctl.h>
 #include <sys/syscall.h>
 
 #include <array>
 #include <bit>
 #include <cerrno>
-#include <cstddef>
 #include <cstring>
 #include <initializer_list>
 #include <set>
@@ -56,21 +51,9 @@ TEST(Entropy, does_not_repeat_itself) {
   EXPECT_LT(ones, 100 * 128 + 800);
 }
 
-/// From now on getrandom answers EPERM, in this process alone.
-bool forbid_getrandom() {
-  sock_filter program[] = {
-      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
-      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_getrandom, 0, 1),
-      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
-      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-  };
-  const sock_fprog filter{.len = sizeof program / sizeof program[0], .filter = program};
-  return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) == 0;
-}
-
 TEST(Entropy, falls_back_on_what_the_kernel_gave_at_start) {
   const int end = test::child_end([] {
-    if (!forbid_getrandom()) _exit(9);
+    if (!test::answer_call(SYS_getrandom, EPERM)) _exit(9);
     unsigned char bytes[32] = {};
     if (!read_entropy(bytes, sizeof bytes)) _exit(1);
     const auto* const start = reinterpret_cast<const unsigned char*>(getauxval(AT_RANDOM));

@@ -43,6 +43,14 @@ enum : unsigned char { kMap, kUnmap, kProtect, kDiscard, kGuardInstall, kGuardRe
 
 std::size_t page_size() { return getauxval(AT_PAGESZ); }
 
+bool kernel_checks_advice() {
+  constexpr long kNoAdvice = 0x7fff'ffff;
+  return !advise(nullptr, 0, kNoAdvice);
+}
+
+// These bytes lie above the first stack, and that above all else.
+std::uintptr_t last_address() { return getauxval(AT_RANDOM); }
+
 void* KernelPages::map(std::size_t bytes, std::uintptr_t hint) {
   long answer = kernel_map(hint, bytes, PROT_READ | PROT_WRITE, 0);
   if (!succeeded(answer)) return nullptr;

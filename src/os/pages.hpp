@@ -10,10 +10,22 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "base/bits.hpp"
+
 namespace stave {
 
 /// One unit of address space: the size and alignment of a chunk of one unit, and the grain of the registry.
 inline constexpr std::size_t kUnit = std::size_t{64} << 10;
+
+/// Pages are of 4, 16 or 64 KiB, which the kernel says at start; x86-64 has those of 4 KiB alone.
+#if defined(__x86_64__)
+inline constexpr std::size_t kLargestPage = 4096;
+#else
+inline constexpr std::size_t kLargestPage = kUnit;
+#endif
+[[nodiscard]] constexpr bool is_page_size(std::size_t bytes) {
+  return is_power_of_two(bytes) && bytes >= 4096 && bytes <= kUnit;
+}
 
 /// The process's own pages.
 class KernelPages {
@@ -83,5 +95,12 @@ class RegionPages {
 
 /// The page size of this machine.
 [[nodiscard]] std::size_t page_size();
+
+/// Whether the kernel says no to an advice that it does not know. An emulator that takes any (qemu-user) and does
+/// nothing would have us believe in guards that are not there.
+[[nodiscard]] bool kernel_checks_advice();
+
+/// An address near the upper end of those that the kernel gives out; 0 if it does not say.
+[[nodiscard]] std::uintptr_t last_address();
 
 }  // namespace stave

@@ -153,6 +153,7 @@ TEST(ReportAndAbort, does_not_hang_on_a_full_pipe_that_would_block) {
 }
 
 TEST(ReportAndAbort, does_not_hang_on_a_full_pipe_that_nobody_reads) {
+  if (test::kEmulated) GTEST_SKIP() << "the emulator has more to say on descriptor 2, and waits";
   EXPECT_EQ(test::child_end([] {
               int ends[2];
               if (pipe2(ends, O_NONBLOCK) != 0) _exit(1);
