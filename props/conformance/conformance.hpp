@@ -14,10 +14,21 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#ifdef STAVE_STATIC
+extern "C" const char* stave_verify(void);
+#endif
+
 namespace conformance {
 
 /// Whether Stave serves this process.
-[[nodiscard]] inline bool on_stave() { return dlsym(RTLD_DEFAULT, "stave_verify") != nullptr; }
+[[nodiscard]] inline bool on_stave() {
+#ifdef STAVE_STATIC
+  const char* (*volatile verify)(void) = &stave_verify;
+  return verify != nullptr;
+#else
+  return dlsym(RTLD_DEFAULT, "stave_verify") != nullptr;
+#endif
+}
 
 /// First statement of main: ends the process if it does not run on the allocator that the test asked for.
 inline void begin() {

@@ -3,6 +3,7 @@
 // surroundings <which>: a program at the limits of what it may have. There malloc must go on, or say ENOMEM and go on
 // when there is memory again; what was allocated must stay as it was.
 #define _GNU_SOURCE
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/filter.h>
@@ -12,9 +13,11 @@
 #include <sched.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
@@ -267,7 +270,57 @@ static void start_again(char* which, char* kib) {
   fail("execv");
 }
 
+// Of an address space of 39 bits, the kernel's first random bytes lie at the end.
+static const uintptr_t end_of_39_bits = (uintptr_t)1 << 39;
+
+unsigned long getauxval(unsigned long type) {
+  static unsigned long (*next)(unsigned long);
+  if (type == AT_RANDOM && getenv("ADDRESSES_OF_39_BITS") != NULL) return end_of_39_bits - 5000;
+  if (next == NULL) *(void**)&next = dlsym(RTLD_NEXT, "getauxval");
+  return next(type);
+}
+
+// Takes all that the kernel has beyond 39 bits, so that it gives only what such a small machine has: whatever was asked
+// for.
+static void take_high_addresses(void) {
+  static struct { uintptr_t start, end; } gaps[4096];
+  size_t n = 0;
+  uintptr_t from = end_of_39_bits;
+  volatile char stack[1 << 20];  // cannot grow afterwards
+  for (size_t i = 0; i < sizeof stack; i += 4096) stack[i] = 0;
+  FILE* const maps = fopen("/proc/self/maps", "r");
+  if (maps == NULL) fail("/proc/self/maps");
+  char line[512];
+  while (n != 4095 && fgets(line, sizeof line, maps) != NULL) {
+    uintptr_t start, end;
+    if (sscanf(line, "%zx-%zx", &start, &end) != 2 || end < from || start >> 47 != 0) continue;
+    if (start > from) gaps[n].start = from, gaps[n++].end = start;
+    from = end;
+  }
+  fclose(maps);
+  gaps[n].start = from, gaps[n++].end = ((uintptr_t)1 << 47) - 4096;
+  for (size_t i = 0; i != n; ++i) {
+    (void)mmap((void*)gaps[i].start, gaps[i].end - gaps[i].start, PROT_NONE,
+               MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
+  }
+}
+
+// How many of a hundred large blocks lie beside the one before.
+static size_t neighbours(void) {
+  size_t result = 0;
+  uintptr_t before = 0;
+  for (size_t i = 0; i != 100; ++i) {
+    const uintptr_t block = (uintptr_t)malloc(1 << 20);
+    if (block == 0) fail("malloc of a large block");
+    if (block >= end_of_39_bits) fail("an address of more than 39 bits");
+    result += block - before < (4 << 20) || before - block < (4 << 20);
+    before = block;
+  }
+  return result;
+}
+
 int main(int argc, char** argv) {
+  const int on_stave = dlsym(RTLD_DEFAULT, "stave_verify") != NULL;
   const char* const which = argc > 1 ? argv[1] : "";
   if (strcmp(which, "address-space") == 0 && argc == 3) {
     limit(RLIMIT_AS, strtoul(argv[2], NULL, 10) << 10);
@@ -354,6 +407,18 @@ int main(int argc, char** argv) {
     if (mappings() > 32768) fail("too many mappings");
     free_all_but(10);
     if (mappings() > 32768) fail("too many mappings when nine of ten are free");
+  } else if (strcmp(which, "high-addresses-taken") == 0) {
+    (void)allocate_up_to(1 << 20);
+    take_high_addresses();
+    work(60 << 20, 100 << 20);
+  } else if (strcmp(which, "39-bits") == 0) {
+    setenv("ADDRESSES_OF_39_BITS", "1", 1);
+    execv("/proc/self/exe", (char*[]){argv[0], (char*)"39-bits-within", NULL});
+    fail("execv");
+  } else if (strcmp(which, "39-bits-within") == 0) {
+    take_high_addresses();
+    work(60 << 20, 100 << 20);
+    if (on_stave && neighbours() > 10) fail("large blocks lie side by side, and should lie at random places");
   } else if (strcmp(which, "closed") == 0) {
     close(0), close(1), close(2);
     work(5 << 20, 10 << 20);

@@ -45,10 +45,10 @@ def excerpt(text, limit=600):
     return text if len(text) <= limit else text[:limit] + " [...]"
 
 
-def run(program, environment, timeout):
+def run(command, environment, timeout):
     """Runs a program in a session of its own, so that a time-out ends its children too. -> (code, stdout, stderr)"""
     try:
-        child = subprocess.Popen([program], env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        child = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                  stderr=subprocess.PIPE, start_new_session=True)
     except OSError as error:
         raise Failure(f"does not start: {error}")
@@ -59,7 +59,8 @@ def run(program, environment, timeout):
         out, err = child.communicate()
         raise Failure(f"did not end within {timeout} s; stdout: {excerpt(out.decode(errors='replace'))!r}, "
                       f"stderr: {excerpt(err.decode(errors='replace'))!r}")
-    return child.returncode, out.decode(errors="replace"), err.decode(errors="replace")
+    err = re.sub(r"^qemu: uncaught target signal .*\n", "", err.decode(errors="replace"), flags=re.M)
+    return child.returncode, out.decode(errors="replace"), err
 
 
 def check_started(code, out, err):
@@ -139,6 +140,7 @@ def main():
     parser.add_argument("--program", required=True, help="the program with the misuse")
     parser.add_argument("--control", required=True, help="its twin without")
     parser.add_argument("--library", help="libstave.so, preloaded; without it the programs contain Stave themselves")
+    parser.add_argument("--emulator", default="", help="the command that runs the programs")
     parser.add_argument("--profiles", default="light,default,strict,fuzz")
     parser.add_argument("--guards", default="advice,mprotect", help="how guard pages are laid")
     parser.add_argument("--options", default="", help="more of STAVE_OPTIONS, behind profile and guard mode")
@@ -151,6 +153,7 @@ def main():
     resource.setrlimit(resource.RLIMIT_CPU, (60, 60))
     resource.setrlimit(resource.RLIMIT_DATA, (4 << 30, 4 << 30))
 
+    emulator = arguments.emulator.split()
     failures = []
     runs = 0
     try:
@@ -170,13 +173,15 @@ def main():
             if arguments.options:
                 environment["STAVE_OPTIONS"] += f":{arguments.options}"
             if arguments.library:
-                environment["LD_PRELOAD"] = os.path.abspath(arguments.library)
+                # An emulator must not take it for itself.
+                environment["QEMU_SET_ENV" if emulator else "LD_PRELOAD"] = (
+                    ("LD_PRELOAD=" if emulator else "") + os.path.abspath(arguments.library))
             for program, judge, what in (
                     (arguments.control, judge_control, "control"),
                     (arguments.program, lambda *end: judge_misuse(*end, arguments.fault, arguments.program), "misuse")):
                 runs += 1
                 try:
-                    end = run(os.path.abspath(program), environment, arguments.timeout)
+                    end = run([*emulator, os.path.abspath(program)], environment, arguments.timeout)
                     judge(*end)
                     if arguments.verbose:
                         print(f"{what} [{environment['STAVE_OPTIONS']}] as expected: {end[2].splitlines()[:1]}")

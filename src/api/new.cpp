@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
-// Every operator new and delete. The library needs no C++ runtime: what a failing new must do (call the new-handler,
+// Every operator new and delete. libstave.so needs no C++ runtime: what a failing new must do (call the new-handler,
 // throw std::bad_alloc) it asks of the program's own: by weak reference, or, where a program in C loaded it later with
-// a library in C++, by name.
+// a library in C++, by name. In libstave.a (STAVE_ARCHIVE) this file is linked by programs in C++ alone, and refers to
+// their runtime as they do: a linker takes nothing out of an archive, libstdc++.a, for a weak reference.
 //
 // A program may replace some of them, and the standard says which others call those. Thus what is named here as an
 // operator is called by its symbol (-fsemantic-interposition), which is not ours if it was replaced.
@@ -19,12 +20,16 @@
 // std::get_new_handler() and std::__throw_bad_alloc(), by their symbols, and what the one catch block below needs: this
 // file alone is compiled with exceptions. All of it is there whenever a new-handler can be.
 extern "C" {
-[[gnu::weak]] std::new_handler _ZSt15get_new_handlerv();
-[[noreturn, gnu::weak]] void _ZSt17__throw_bad_allocv();
+std::new_handler _ZSt15get_new_handlerv();
+[[noreturn]] void _ZSt17__throw_bad_allocv();
 }
+#ifndef STAVE_ARCHIVE
+#pragma weak _ZSt15get_new_handlerv
+#pragma weak _ZSt17__throw_bad_allocv
 __asm__(
     ".weak __gxx_personality_v0\n.weak __cxa_begin_catch\n.weak __cxa_end_catch\n.weak _Unwind_Resume\n.weak "
     "_ZSt9terminatev");
+#endif
 
 namespace {
 
@@ -39,8 +44,18 @@ struct Runtime {
   void (*throw_bad_alloc)();
 };
 
+#ifdef STAVE_ARCHIVE
+constexpr bool linked_to_runtime() { return true; }
+
+// Who gets operator new out of the archive gets malloc too: the program itself may not call it, but its libraries do.
+[[gnu::used]] void* (*const g_malloc)(std::size_t) = &std::malloc;
+#else
+bool linked_to_runtime() { return &_ZSt17__throw_bad_allocv != nullptr; }
+#endif
+
 STAVE_COLD Runtime find_runtime() {
-  if (&_ZSt17__throw_bad_allocv != nullptr) return {&_ZSt15get_new_handlerv, &_ZSt17__throw_bad_allocv};
+  if (linked_to_runtime()) return {&_ZSt15get_new_handlerv, &_ZSt17__throw_bad_allocv};
+#ifndef STAVE_ARCHIVE
   // Loaded after the start, perhaps for its own library alone: then only its name leads there. Found, not loaded.
   for (const char* const name : {"libstdc++.so.6", "libc++.so.1"}) {
     void* const library = dlopen(name, RTLD_NOW | RTLD_NOLOAD);
@@ -51,6 +66,7 @@ STAVE_COLD Runtime find_runtime() {
       return {reinterpret_cast<std::new_handler (*)()>(handler), reinterpret_cast<void (*)()>(throws)};
     }
   }
+#endif
   return {nullptr, nullptr};
 }
 
@@ -65,7 +81,7 @@ STAVE_COLD void* retry(Try attempt, OnFailure on_failure) {
       handler();  // may throw std::bad_alloc, or not return
     } else {
       // Without the weak reference the catch block has no personality: no handler may run that it would have to stop.
-      if (&_ZSt17__throw_bad_allocv == nullptr) return nullptr;
+      if (!linked_to_runtime()) return nullptr;
       try {
         handler();
       } catch (...) {  // what operator new(nothrow) says to whatever its handler threw
