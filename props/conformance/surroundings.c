@@ -396,7 +396,7 @@ int main(int argc, char** argv) {
     // What Stave says at the end must not ask for any.
     static const int deadly[] = {SYS_openat, SYS_readlinkat, SYS_newfstatat};
     work(5 << 20, 10 << 20);
-    filter(deadly, sizeof deadly / sizeof *deadly, SECCOMP_RET_KILL_PROCESS, SECCOMP_RET_ALLOW);
+    filter(deadly, sizeof deadly / sizeof *deadly, SECCOMP_RET_KILL_PROCESS, SECCOMP_RET_ALLOW, false);
   } else if (strcmp(which, "ten-million") == 0) {
     // With half of the mappings that a process may have by default.
     for (; count != most; ++count) {
