@@ -205,7 +205,7 @@ static int status_of(pid_t child) {
   return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 }
 
-// 40 MiB of one size after another. (Without malloc_trim some of it waits for blocks of its size.)
+// 40 MiB of one size after another.
 static void use_sizes(void) {
   static const size_t each[] = {100, 250, 700, 3000, 20000, 300000, 5000000};
   for (size_t i = 0; i != sizeof each / sizeof *each; ++i) {
@@ -216,7 +216,6 @@ static void use_sizes(void) {
       sizes[count++] = each[i];
     }
     free_all_but(0);
-    (void)malloc_trim(0);
   }
 }
 

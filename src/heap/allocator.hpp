@@ -159,6 +159,11 @@ struct Allocator {
   void file_chunk(ThreadHeap& heap, Chunk* chunk);
   /// Gives back an empty chunk that is in no list.
   void release_chunk(ThreadHeap& heap, Chunk* chunk);
+  /// Gives back one of the empty chunks of a class, which has some.
+  void release_empty(ThreadHeap& heap, SizeClass cls);
+  /// What one class, or large blocks, need for the first time is taken from what the other classes keep for their next
+  /// wave: a program that goes on from size to size does not pile up.
+  void give_back_elsewhere(ThreadHeap& heap, SizeClass but, std::size_t bytes);
   /// Takes a chunk out of its list, whose neighbours are checked.
   void unlink(ThreadHeap& heap, Chunk* chunk);
 

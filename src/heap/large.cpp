@@ -129,6 +129,7 @@ void* LargeBlocks<S>::allocate(std::size_t size, std::size_t alignment, bool may
   ++live_count;
   ++served;
   live_bytes += usable;
+  if (live_bytes > most_live_bytes) most_live_bytes = live_bytes;
   return reinterpret_cast<void*>(base);
 }
 

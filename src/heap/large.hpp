@@ -60,6 +60,7 @@ class LargeBlocks {
 
   std::uint64_t live_count = 0;
   std::uint64_t live_bytes = 0;
+  std::uint64_t most_live_bytes = 0;
   std::uint64_t served = 0;
 
  private:

@@ -9,9 +9,10 @@ namespace {
 
 /// Empty chunks of a class that a heap keeps, so that a program at the edge of a chunk, or one whose blocks come back
 /// in waves, does not map and unmap: half as many as are in use, and a few small ones. A page fault costs as much as a
-/// hundred allocations.
+/// hundred allocations. What others need for the first time goes first (give_back_elsewhere).
+std::uint32_t few_empties(const ClassShape& shape) { return shape.units_log2 == 0 ? 3 : 1; }
 std::uint32_t empties_kept(const ClassChunks& chunks, const ClassShape& shape) {
-  return (shape.units_log2 == 0 ? 3 : 1) + chunks.chunks / 2;
+  return few_empties(shape) + chunks.chunks / 2;
 }
 
 }  // namespace
@@ -104,6 +105,39 @@ void Allocator<S>::release_chunk(ThreadHeap& heap, Chunk* chunk) {
 }
 
 template <class S>
+void Allocator<S>::release_empty(ThreadHeap& heap, SizeClass cls) {
+  ClassChunks& chunks = heap.classes[cls];
+  // Empty chunks stand at the end of the usable ones, or a little before it.
+  Chunk* chunk = chunks.usable;
+  while (chunk != nullptr && chunk->available() != chunk->opened) {
+    check_neighbour(heap, chunk, chunk->previous);
+    chunk = chunk->previous == chunks.usable ? nullptr : chunk->previous;
+  }
+  if (chunk == nullptr) {
+    die_in_chunk(Fault::corrupt_list, "a count of empty chunks is not true", chunks.usable, &heap);
+  }
+  --chunks.empty;
+  --chunks.chunks;
+  unlink(heap, chunk);
+  release_chunk(heap, chunk);
+}
+
+template <class S>
+void Allocator<S>::give_back_elsewhere(ThreadHeap& heap, SizeClass but, std::size_t bytes) {
+  for (SizeClass passed = 0; passed != kClassCount && bytes != 0;) {
+    const SizeClass cls = heap.donor;
+    const ClassShape& shape = constants.shapes[cls];
+    if (cls == but || heap.classes[cls].empty <= few_empties(shape)) {
+      heap.donor = static_cast<SizeClass>((cls + 1) % kClassCount);
+      ++passed;
+      continue;
+    }
+    release_empty(heap, cls);
+    bytes -= shape.chunk_bytes() < bytes ? shape.chunk_bytes() : bytes;
+  }
+}
+
+template <class S>
 void Allocator<S>::file_chunk(ThreadHeap& heap, Chunk* chunk) {
   ClassChunks& chunks = heap.classes[chunk->size_class()];
   const ClassShape& shape = constants.shapes[chunk->size_class()];
@@ -137,14 +171,16 @@ void Allocator<S>::chunk_gained_last(ThreadHeap& heap, Chunk* chunk) {
   heap.leave();
 }
 
-#define STAVE_LISTS(S)                                                      \
-  template void Allocator<S>::push(ThreadHeap&, Chunk**, Chunk*, bool);     \
-  template void Allocator<S>::unlink(ThreadHeap&, Chunk*);                  \
-  template void Allocator<S>::place(ThreadHeap&, Chunk*);                   \
-  template void Allocator<S>::file_chunk(ThreadHeap&, Chunk*);              \
-  template void Allocator<S>::release_chunk(ThreadHeap&, Chunk*);           \
-  template void Allocator<S>::check_neighbour(ThreadHeap&, Chunk*, Chunk*); \
-  template void Allocator<S>::chunk_gained(ThreadHeap&, Chunk*);            \
+#define STAVE_LISTS(S)                                                                  \
+  template void Allocator<S>::push(ThreadHeap&, Chunk**, Chunk*, bool);                 \
+  template void Allocator<S>::unlink(ThreadHeap&, Chunk*);                              \
+  template void Allocator<S>::place(ThreadHeap&, Chunk*);                               \
+  template void Allocator<S>::file_chunk(ThreadHeap&, Chunk*);                          \
+  template void Allocator<S>::release_chunk(ThreadHeap&, Chunk*);                       \
+  template void Allocator<S>::release_empty(ThreadHeap&, SizeClass);                    \
+  template void Allocator<S>::give_back_elsewhere(ThreadHeap&, SizeClass, std::size_t); \
+  template void Allocator<S>::check_neighbour(ThreadHeap&, Chunk*, Chunk*);             \
+  template void Allocator<S>::chunk_gained(ThreadHeap&, Chunk*);                        \
   template void Allocator<S>::chunk_gained_last(ThreadHeap&, Chunk*);
 STAVE_INSTANTIATE(STAVE_LISTS);
 

@@ -86,6 +86,38 @@ TEST_F(Lists, some_empty_chunks_are_kept_and_those_too_many_go) {
   EXPECT_GE(chunks().empty, 1U) << "at the edge of a chunk a program would map and unmap";
 }
 
+TEST_F(Lists, a_class_that_grows_takes_what_others_keep) {
+  fill(40);
+  for (void* const pointer : all_) heap_.deallocate(0, pointer);
+  all_.clear();
+  const std::uint32_t kept = chunks().empty;
+  ASSERT_GE(kept, 10U);
+  std::vector<void*> others;
+  while (chunks().empty > 4) {
+    const std::uint64_t before = heap_.stats().vacant_chunks;
+    others.push_back(heap_.allocate(0, 100));
+    ASSERT_LE(others.size(), 40'000U) << "chunks of 1000 bytes wait, and chunks of 100 bytes are made";
+    ASSERT_GE(heap_.stats().vacant_chunks, before);
+  }
+  EXPECT_GE(chunks().empty, 1U);
+  ASSERT_STREQ(heap_.verify(), "");
+  for (void* const pointer : others) heap_.deallocate(0, pointer);
+  ASSERT_STREQ(heap_.verify(), "");
+}
+
+TEST_F(Lists, large_blocks_that_grow_take_what_classes_keep) {
+  fill(40);
+  for (void* const pointer : all_) heap_.deallocate(0, pointer);
+  all_.clear();
+  const std::uint32_t kept = chunks().empty;
+  heap_.deallocate(0, heap_.allocate(0, 400'000));
+  const std::uint32_t then = chunks().empty;
+  EXPECT_LT(then, kept);
+  for (int i = 0; i != 20; ++i) heap_.deallocate(0, heap_.allocate(0, 400'000));
+  EXPECT_EQ(chunks().empty, then) << "so much was large before";
+  EXPECT_STREQ(heap_.verify(), "");
+}
+
 TEST_F(Lists, at_the_edge_of_a_chunk_no_call_to_the_kernel_is_made) {
   fill(3);
   for (int i = 0; i != 3; ++i) {

@@ -279,9 +279,12 @@ bool Allocator<S>::refill(ThreadHeap& heap, SizeClass cls) {
     if (take_word(heap, cls, 1)) return true;
   }
   Chunk* fresh = nullptr;
+  bool grows = false;  // beyond what the class ever had
   {
     const ArenaLocked<S> locked(arena, constants);
+    const std::uint64_t vacant = arena.counts.vacant_chunks;
     fresh = arena.acquire_chunk(cls, &heap);
+    grows = arena.counts.vacant_chunks == vacant;
   }
   if (fresh == nullptr) {
     // What is kept back goes first: empty chunks of orphans, and the address space of freed large blocks.
@@ -291,6 +294,7 @@ bool Allocator<S>::refill(ThreadHeap& heap, SizeClass cls) {
   }
   if (fresh != nullptr) {
     ++chunks.chunks;
+    if (grows) give_back_elsewhere(heap, cls, shape.chunk_bytes());
     make_current(heap, fresh);
     open_page(*cursor.open);
     return take_word(heap, cls, 1);
@@ -380,9 +384,17 @@ void* Allocator<S>::allocate_large(ThreadHeap& heap, std::size_t requested, std:
   }
   if (requested == 0) requested = 1;
   void* block = nullptr;
+  std::uint64_t grown = 0;
   {
     const ArenaLocked<S> locked(arena, constants);
+    const std::uint64_t most = large.most_live_bytes;
     block = large.allocate(requested, alignment);
+    grown = large.most_live_bytes - most;
+  }
+  if (grown != 0 && !heap.is_busy()) {
+    heap.enter();
+    give_back_elsewhere(heap, kClassCount, grown);
+    heap.leave();
   }
   if (block == nullptr && !heap.is_busy() && give_back_empty(heap)) {
     const ArenaLocked<S> locked(arena, constants);
@@ -406,19 +418,7 @@ bool Allocator<S>::give_back_empty(ThreadHeap& heap) {
     retire_current(heap, cls);
     ClassChunks& chunks = heap.classes[cls];
     while (chunks.empty != 0) {
-      // Empty chunks stand at the end of the usable ones, or a little before it.
-      Chunk* chunk = chunks.usable;
-      while (chunk != nullptr && chunk->available() != chunk->opened) {
-        check_neighbour(heap, chunk, chunk->previous);
-        chunk = chunk->previous == chunks.usable ? nullptr : chunk->previous;
-      }
-      if (chunk == nullptr) {
-        die_in_chunk(Fault::corrupt_list, "a count of empty chunks is not true", chunks.usable, &heap);
-      }
-      --chunks.empty;
-      --chunks.chunks;
-      unlink(heap, chunk);
-      release_chunk(heap, chunk);
+      release_empty(heap, cls);
       any = true;
     }
   }

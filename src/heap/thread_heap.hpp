@@ -129,6 +129,7 @@ struct ThreadHeap {
   /// The allocator's generation (its count of forks) in which the heap was last known to be whole. Read by others at
   /// every remote free, written after a fork only: a line of its own.
   alignas(64) std::atomic<std::uint32_t> generation{};
+  SizeClass donor{};      ///< the class that gave an empty chunk for the growth of another one
   std::uint32_t trims{};  ///< the allocator's count when this heap last gave back what it could
   bool orphan{};          ///< nobody owns it; under the arena's lock
   bool warm{};            ///< an orphan that kept its empty chunks for the next thread
