@@ -44,6 +44,7 @@ void start() {
     report_and_abort({.fault = Fault::reentered, .rule = "an allocation was asked for while the allocator starts"});
   }
   if (!g_started.load(std::memory_order_relaxed)) {
+    remember_program();
     Constants& constants = g_process.constants;
     constants.options = options_of_process();
     constants.page = page_size();

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "os/report.hpp"
 
+#include <fcntl.h>
 #include <sys/auxv.h>
 
 #include <atomic>
@@ -19,6 +20,7 @@ namespace stave {
 namespace {
 
 std::atomic<bool> g_dying{false};
+char g_program[256];
 
 /// One function per fault, so that the frames of a crash tell faults apart even without symbols for arguments. They
 /// must not be folded into one: each names its own id.
@@ -33,11 +35,20 @@ std::atomic<bool> g_dying{false};
 
 }  // namespace
 
+void remember_program() {
+  const long length = kernel::call(SYS_readlinkat, AT_FDCWD, kernel::as_word("/proc/self/exe"),
+                                   kernel::as_word(g_program), static_cast<long>(sizeof g_program - 1));
+  g_program[length > 0 ? length : 0] = '\0';
+}
+
 void append_process(TextBuffer& out) {
-  // As it was started: to ask for more takes calls that end the process in some sandboxes, and the report with it.
-  const auto* const started_as = reinterpret_cast<const char*>(getauxval(AT_EXECFN));
   out.text("pid ").decimal(static_cast<std::uint64_t>(kernel::call(SYS_getpid))).text(" ");
-  out.text(started_as != nullptr ? started_as : "(unknown program)");
+  if (g_program[0] != '\0') {
+    out.text(g_program);
+  } else {  // without /proc
+    const auto* const started_as = reinterpret_cast<const char*>(getauxval(AT_EXECFN));
+    out.text(started_as != nullptr ? started_as : "(unknown program)");
+  }
 }
 
 void format_report(const FaultRecord& record, TextBuffer& out) {

@@ -15,6 +15,9 @@ namespace stave {
 ///     see SECURITY.md#double-free
 void format_report(const FaultRecord& record, TextBuffer& out);
 
+/// Learns which program this is. Once, at the start: later a sandbox may end the process for asking.
+void remember_program();
+
 /// "pid 4711 /bin/x": this process. Without /proc the name by which it was started.
 void append_process(TextBuffer& out);
 

@@ -18,7 +18,11 @@ extern "C" char stave_last_report[1024];
 namespace stave {
 namespace {
 
-std::string program() { return reinterpret_cast<const char*>(getauxval(AT_EXECFN)); }
+std::string program() {
+  char path[256] = {};
+  const ssize_t length = readlink("/proc/self/exe", path, sizeof path);
+  return {path, length > 0 ? static_cast<std::size_t>(length) : 0};
+}
 
 std::string report_of(const FaultRecord& record, std::size_t capacity = 1024) {
   std::vector<char> storage(capacity);
@@ -39,6 +43,20 @@ const FaultRecord kSlot{.fault = Fault::double_free,
                         .slot_size = 64,
                         .slot = 17,
                         .state = "held"};
+
+// First, as the name is learnt once.
+TEST(Report, names_the_program_as_it_was_started_until_it_knows_better) {
+  const auto text = [] {
+    char storage[300];
+    TextBuffer out(storage, sizeof storage);
+    append_process(out);
+    return std::string(out.data());
+  };
+  const std::string pid = "pid " + std::to_string(getpid()) + " ";
+  EXPECT_EQ(text(), pid + reinterpret_cast<const char*>(getauxval(AT_EXECFN)));
+  remember_program();
+  EXPECT_EQ(text(), pid + program());
+}
 
 TEST(Report, first_line_has_the_documented_order) {
   EXPECT_EQ(report_of(kSlot),
