@@ -88,6 +88,8 @@ void Allocator<S>::return_heap(ThreadHeap& borrower) {
 template <class S>
 void Allocator<S>::orphan_heap(ThreadHeap& heap) {
   if (ThreadHeap* const nested = heap.nested.exchange(nullptr, std::memory_order_relaxed)) orphan_heap(*nested);
+  // Asked now: once it is an orphan, it may be another thread's.
+  const bool borrowed = std::any_of(heap.lent, heap.lent + kClassCount, [](std::uint8_t calls) { return calls != 0; });
   // The next thread will want what this one had. But no more than a few heaps wait with their memory: they stand first.
   constexpr std::uint32_t kWarm = 2;
   bool warm = false;
@@ -104,7 +106,7 @@ void Allocator<S>::orphan_heap(ThreadHeap& heap) {
     put_orphan(heap);
   }
   // What the thread had from shared heaps it has freed, as a rule, and nobody may want anything of them for long.
-  if (std::any_of(heap.lent, heap.lent + kClassCount, [](std::uint8_t calls) { return calls != 0; })) drain_shared();
+  if (borrowed) drain_shared();
 }
 
 template <class S>
