@@ -62,14 +62,16 @@ function(stave_core_options target)
     "-ffile-prefix-map=${PROJECT_BINARY_DIR}=build" "-ffile-prefix-map=${PROJECT_SOURCE_DIR}=.")
   # (The properties are those of the directory that calls.)
   # Where a program replaced some of these functions, the others call its own.
-  set_source_files_properties("${PROJECT_SOURCE_DIR}/src/api/malloc.cpp" PROPERTIES COMPILE_OPTIONS -fsemantic-interposition)
+  set_source_files_properties("${PROJECT_SOURCE_DIR}/src/api/malloc.cpp" PROPERTIES
+    COMPILE_OPTIONS "$<$<CXX_COMPILER_ID:GNU>:-fsemantic-interposition>")
   # And a new-handler may throw through operator new; what that takes of the C++ runtime it refers to weakly.
   set_source_files_properties("${PROJECT_SOURCE_DIR}/src/api/new.cpp" PROPERTIES
-    COMPILE_OPTIONS "-fexceptions;-fsemantic-interposition")
+    COMPILE_OPTIONS "-fexceptions;$<$<CXX_COMPILER_ID:GNU>:-fsemantic-interposition>")
   # Its last step is a jump, whatever the optimization.
   set_source_files_properties("${PROJECT_SOURCE_DIR}/src/api/dlopen.cpp" PROPERTIES COMPILE_OPTIONS -foptimize-sibling-calls)
   if(NOT STAVE_SANITIZE)
-    target_compile_options(${target} PRIVATE -fno-semantic-interposition)
+    # (clang goes by what is exported, and by STAVE_EXPORT.)
+    target_compile_options(${target} PRIVATE $<$<CXX_COMPILER_ID:GNU>:-fno-semantic-interposition>)
   endif()
   if(STAVE_SANITIZE MATCHES "address")
     # The core poisons headers and free slots for everybody but itself (src/os/sanitizer.hpp).

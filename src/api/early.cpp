@@ -12,12 +12,12 @@ extern "C" {
 using StaveNothing = void();
 static void stave_nothing() {}
 
-[[gnu::used]] static StaveNothing* stave_resolve_early() {
+[[gnu::visibility("hidden")]] StaveNothing* stave_resolve_early() {
   stave::forget_thread_heap();
   return stave_nothing;
 }
 
-static StaveNothing stave_early __attribute__((ifunc("stave_resolve_early")));
+[[gnu::visibility("hidden")]] StaveNothing stave_early __attribute__((ifunc("stave_resolve_early")));
 [[gnu::used]] static StaveNothing* const stave_early_needed = stave_early;
 
 }  // extern "C"

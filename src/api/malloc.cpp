@@ -3,8 +3,7 @@
 // The C family: argument checks, errno, nothing else. Semantics are those that the GNU C library documents.
 //
 // A program may define malloc, calloc, realloc and free itself, and no more; what is there besides must serve its
-// pointers, as the C library's does. Thus reallocarray, free_sized and their like call these by symbol
-// (-fsemantic-interposition).
+// pointers, as the C library's does. Thus reallocarray, free_sized and their like call these by symbol (STAVE_EXPORT).
 #include <malloc.h>
 
 #include <cerrno>

@@ -6,7 +6,7 @@
 // their runtime as they do: a linker takes nothing out of an archive, libstdc++.a, for a weak reference.
 //
 // A program may replace some of them, and the standard says which others call those. Thus what is named here as an
-// operator is called by its symbol (-fsemantic-interposition), which is not ours if it was replaced.
+// operator is called by its symbol (STAVE_EXPORT), which is not ours if it was replaced.
 #include <dlfcn.h>
 
 #include <cstddef>
@@ -133,13 +133,20 @@ extern "C" {
   gnu::alloc_size(1)]] NewAligned stave_new_array_aligned;
 }
 
+/// Where a symbol leads, which a compiler that sees our own definition believes to know.
+template <class Function>
+STAVE_FAST Function* found(Function* symbol) {
+  __asm__("" : "+r"(symbol));
+  return symbol;
+}
+
 bool new_is_replaced() {
-  return static_cast<New*>(::operator new) != &stave_new || static_cast<New*>(::operator new[]) != &stave_new_array;
+  return found<New>(::operator new) != &stave_new || found<New>(::operator new[]) != &stave_new_array;
 }
 
 bool aligned_new_is_replaced() {
-  return static_cast<NewAligned*>(::operator new) != &stave_new_aligned ||
-         static_cast<NewAligned*>(::operator new[]) != &stave_new_array_aligned;
+  return found<NewAligned>(::operator new) != &stave_new_aligned ||
+         found<NewAligned>(::operator new[]) != &stave_new_array_aligned;
 }
 
 /// What operator new(nothrow) does where the program has an operator of its own for it.
@@ -164,22 +171,22 @@ STAVE_EXPORT void* operator new[](std::size_t size, std::align_val_t alignment) 
 }
 STAVE_EXPORT void* operator new(std::size_t size, const std::nothrow_t&) noexcept {
   if (new_is_replaced()) [[unlikely]]
-    return or_null(static_cast<New*>(::operator new), size);
+    return or_null(found<New>(::operator new), size);
   return make(size, OnFailure::returns_null);
 }
 STAVE_EXPORT void* operator new[](std::size_t size, const std::nothrow_t&) noexcept {
   if (new_is_replaced()) [[unlikely]]
-    return or_null(static_cast<New*>(::operator new[]), size);
+    return or_null(found<New>(::operator new[]), size);
   return make(size, OnFailure::returns_null);
 }
 STAVE_EXPORT void* operator new(std::size_t size, std::align_val_t alignment, const std::nothrow_t&) noexcept {
   if (aligned_new_is_replaced()) [[unlikely]]
-    return or_null(static_cast<NewAligned*>(::operator new), size, alignment);
+    return or_null(found<NewAligned>(::operator new), size, alignment);
   return make(size, alignment, OnFailure::returns_null);
 }
 STAVE_EXPORT void* operator new[](std::size_t size, std::align_val_t alignment, const std::nothrow_t&) noexcept {
   if (aligned_new_is_replaced()) [[unlikely]]
-    return or_null(static_cast<NewAligned*>(::operator new[]), size, alignment);
+    return or_null(found<NewAligned>(::operator new[]), size, alignment);
   return make(size, alignment, OnFailure::returns_null);
 }
 

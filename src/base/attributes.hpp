@@ -9,7 +9,8 @@
 #define STAVE_SLOW [[gnu::noinline]]
 /// Slow, and so rare that it is laid out away from everything else.
 #define STAVE_COLD [[gnu::noinline, gnu::cold]]
-/// Part of the library's ABI. Everything else is hidden.
-#define STAVE_EXPORT [[gnu::visibility("default")]]
+/// A function of the library's ABI; everything else is hidden. Others call it by its symbol, since a program may have
+/// replaced it: not inlined (clang), and -fsemantic-interposition (g++).
+#define STAVE_EXPORT [[gnu::visibility("default"), gnu::noinline]]
 /// Thread-local words must not need a lazily allocated block: that would call malloc inside malloc.
 #define STAVE_TLS [[gnu::tls_model("initial-exec")]] thread_local

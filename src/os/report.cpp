@@ -12,7 +12,7 @@
 
 /// The text of the report that ended the process: for debuggers and core dumps.
 extern "C" {
-STAVE_EXPORT extern char stave_last_report[1024];
+[[gnu::visibility("default")]] extern char stave_last_report[1024];
 [[gnu::used]] char stave_last_report[1024] = {};
 }
 
