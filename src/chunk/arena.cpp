@@ -76,9 +76,22 @@ bool Arena<S>::may_protect() {
 }
 
 template <class S>
-GuardKind Arena<S>::guard_pair(void* first, std::size_t first_bytes, void* second, std::size_t second_bytes) {
+bool Arena<S>::protect_pair(void* first, std::size_t first_bytes, void* second, std::size_t second_bytes) {
+  if (!may_protect() || !pages.forbid(first, first_bytes)) return false;
+  if (pages.forbid(second, second_bytes)) {
+    protected_ += kMappingsPerPair;
+    return true;
+  }
+  (void)pages.permit(first, first_bytes);
+  return false;
+}
+
+template <class S>
+GuardKind Arena<S>::guard_pair(void* first, std::size_t first_bytes, void* second, std::size_t second_bytes,
+                               bool second_shrinks) {
   if (constants_->options.guard_pages == 0) return GuardKind::none;
   counts.guards_installed += 2;
+  if (second_shrinks && protect_pair(first, first_bytes, second, second_bytes)) return GuardKind::protection;
   if (guard_advice_) {
     // Asked each time: it fails on locked memory and works beside it.
     if (pages.guard_install(first, first_bytes)) {
@@ -86,15 +99,7 @@ GuardKind Arena<S>::guard_pair(void* first, std::size_t first_bytes, void* secon
       (void)pages.guard_remove(first, first_bytes);
     }
   }
-  if (may_protect()) {
-    if (pages.forbid(first, first_bytes)) {
-      if (pages.forbid(second, second_bytes)) {
-        protected_ += kMappingsPerPair;
-        return GuardKind::protection;
-      }
-      (void)pages.permit(first, first_bytes);
-    }
-  }
+  if (!second_shrinks && protect_pair(first, first_bytes, second, second_bytes)) return GuardKind::protection;
   counts.guards_installed -= 2;
   counts.guards_skipped += 2;
   return GuardKind::none;

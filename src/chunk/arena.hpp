@@ -90,8 +90,11 @@ class Arena {
   /// Memory for our own records, zeroed, never given back, aligned at 64 (at a page if it has a page or more).
   [[nodiscard]] void* metadata(std::size_t bytes);
 
-  /// Lays guards over [start, start + bytes): by advice, else by protection within the budget. What is none is counted.
-  [[nodiscard]] GuardKind guard_pair(void* first, std::size_t first_bytes, void* second, std::size_t second_bytes);
+  /// Lays guards over two ranges: by advice, else by protection within the budget. What is none is counted.
+  /// `second_shrinks`: part of the second is permitted one day, so that protection, which costs nothing for each page,
+  /// is tried first.
+  [[nodiscard]] GuardKind guard_pair(void* first, std::size_t first_bytes, void* second, std::size_t second_bytes,
+                                     bool second_shrinks = false);
   /// The guards of a pair are gone, with their mapping.
   void forget_guard_pair(GuardKind kind);
 
@@ -135,6 +138,7 @@ class Arena {
   [[nodiscard]] char* take_fresh(SizeClass cls, GuardKind* guard);
   [[nodiscard]] bool add_span(std::uint32_t units_log2);
   [[nodiscard]] Chunk* make_chunk(char* start, SizeClass cls, GuardKind guard, void* owner);
+  [[nodiscard]] bool protect_pair(void* first, std::size_t first_bytes, void* second, std::size_t second_bytes);
   [[nodiscard]] bool may_protect();
 
   const Constants* constants_ = nullptr;

@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "heap/large.hpp"
 
+#include <algorithm>
+
 #include "os/sanitizer.hpp"
 
 namespace stave {
 namespace {
 
 constexpr std::uint32_t kMostHeld = 256;  // freed blocks kept out of use: each costs a mapping
+constexpr std::size_t kMostRoom = std::size_t{1} << 30;
 
 }  // namespace
 
@@ -78,18 +81,18 @@ char* LargeBlocks<S>::map_units(std::size_t bytes) {
 
 template <class S>
 void* LargeBlocks<S>::allocate(std::size_t size, std::size_t alignment) {
-  return allocate(size, alignment, true);
+  return allocate(size, alignment, true, 0);
 }
 
 template <class S>
-void* LargeBlocks<S>::allocate(std::size_t size, std::size_t alignment, bool may_spare) {
+void* LargeBlocks<S>::allocate(std::size_t size, std::size_t alignment, bool may_spare, std::size_t room) {
   const std::size_t page = constants_->page;
   const std::size_t wanted_alignment = alignment < page ? page : alignment;
   // All sums stay far from overflow: size is at most PTRDIFF_MAX, and so is alignment.
   const std::size_t usable = align_up(size, page);
   const std::size_t slop = wanted_alignment > page ? wanted_alignment : 0;
   if (usable > SIZE_MAX / 4 || slop > SIZE_MAX / 4) return nullptr;
-  std::size_t bytes = align_up(page + slop + usable + page, kUnit);
+  std::size_t bytes = align_up(page + slop + usable + room + page, kUnit);
   const std::uint32_t number = take_record();
   if (number == 0) return nullptr;
   LargeRecord& record = at(number);
@@ -106,7 +109,7 @@ void* LargeBlocks<S>::allocate(std::size_t size, std::size_t alignment, bool may
     bytes -= first - address_of(start);
     start += first - address_of(start);
   }
-  const std::uintptr_t last = align_up(base + usable + page, kUnit);
+  const std::uintptr_t last = align_up(base + usable + room + page, kUnit);
   if (last < address_of(start) + bytes &&
       arena_->pages.unmap(reinterpret_cast<void*>(last), address_of(start) + bytes - last)) {
     bytes = last - address_of(start);
@@ -121,15 +124,14 @@ void* LargeBlocks<S>::allocate(std::size_t size, std::size_t alignment, bool may
   record.mapping = address_of(start);
   record.mapping_bytes = bytes;
   record.guard = arena_->guard_pair(start, base - record.mapping, reinterpret_cast<void*>(base + usable),
-                                    record.mapping + bytes - (base + usable));
+                                    record.mapping + bytes - (base + usable), room != 0);
   record.next = 0;
   set_state(record, LargeRecord::State::live);
   arena_->counts.mapped_bytes += bytes;
   register_units(record, RegistryEntry::of_large(number));
   ++live_count;
   ++served;
-  live_bytes += usable;
-  if (live_bytes > most_live_bytes) most_live_bytes = live_bytes;
+  add_live_bytes(usable);
   return reinterpret_cast<void*>(base);
 }
 
@@ -303,17 +305,34 @@ bool LargeBlocks<S>::flush_held() {
 }
 
 template <class S>
+bool LargeBlocks<S>::grow_in_place(LargeRecord& record, std::size_t usable) {
+  // A guard by advice lies on each page of the rest.
+  if (record.guard == GuardKind::advice) return false;
+  if (record.base + usable + constants_->page > record.mapping + record.mapping_bytes) return false;
+  const std::size_t more = usable - record.usable;
+  if (!arena_->pages.permit(reinterpret_cast<void*>(record.base + record.usable), more)) return false;
+  record.usable = usable;
+  set_state(record, LargeRecord::State::live);
+  ++served;
+  add_live_bytes(more);
+  return true;
+}
+
+template <class S>
 void* LargeBlocks<S>::resize(LargeRecord* record, std::size_t size) {
   const std::size_t usable = align_up(size, constants_->page);
   if (usable == record->usable || (usable < record->usable && usable > record->usable / 2)) {
     ++served;
     return reinterpret_cast<void*>(record->base);
   }
-  // Growing, or shrinking by much: a freshly guarded place, to which the pages move without being copied.
+  // Growing, or shrinking by much: a freshly guarded place, to which the pages move without being copied. That takes
+  // time for each page, and is refused for a block that is several mappings: so what grew once may grow on.
   const bool grows = usable > record->usable;
-  // Room to grow again would be a second mechanism; moving page tables is cheap beside copying.
+  if (grows && grow_in_place(*record, usable)) return reinterpret_cast<void*>(record->base);
   const std::size_t moved = grows ? record->usable : usable;
-  void* const fresh = allocate(size, constants_->page, false);
+  const std::size_t room = grows ? align_down(std::min(usable / 2, kMostRoom), constants_->page) : 0;
+  void* fresh = allocate(size, constants_->page, false, room);
+  if (fresh == nullptr && room != 0) fresh = allocate(size, constants_->page, false, 0);
   if (fresh == nullptr) return nullptr;
   if (!arena_->pages.move(reinterpret_cast<void*>(record->base), moved, fresh)) {
     LargeRecord* const unwanted = &at(arena_->registry.find(address_of(fresh)).record());

@@ -13,7 +13,7 @@ namespace stave {
 /// What is known about a large block.
 ///
 ///   mapping                                                     mapping + mapping_bytes
-///   | guard | (alignment) | base ... base + usable | guard ...... |      all of it whole units, registered
+///   | guard | (alignment) | base ... base + usable | guard, room  |      all of it whole units, registered
 ///
 /// The seal covers every field but `next`; it is verified whenever the record is read.
 struct LargeRecord {
@@ -46,7 +46,8 @@ class LargeBlocks {
   /// Frees a block: every pointer to it faults from now on, and its address space is kept out of use for a while. Its
   /// memory goes, unless it is dense and not too much: then it waits for the next block (`spare_large_kb`).
   void free(LargeRecord* record) { free(record, true); }
-  /// Changes the size in place or by moving the pages. nullptr: could not, nothing happened.
+  /// Changes the size in place or by moving the pages. nullptr: could not, nothing happened. A block that grows gets
+  /// room behind it to grow on, by half of its size.
   [[nodiscard]] void* resize(LargeRecord* record, std::size_t size);
   /// Gives back address space that is kept out of use. true if any went.
   bool flush_held();
@@ -70,6 +71,10 @@ class LargeBlocks {
   [[nodiscard]] LargeRecord& at(std::uint32_t number) const { return blocks_[number / kPerBlock][number % kPerBlock]; }
   [[nodiscard]] std::uint64_t seal(const LargeRecord& record) const;
   void set_state(LargeRecord& record, LargeRecord::State state);
+  void add_live_bytes(std::size_t bytes) {
+    live_bytes += bytes;
+    if (live_bytes > most_live_bytes) most_live_bytes = live_bytes;
+  }
   [[nodiscard]] std::uint32_t take_record();
   void forget(std::uint32_t number);
   /// Unmaps the block that is held for the longest time. false: the kernel will not now, and it is the newest again.
@@ -79,8 +84,10 @@ class LargeBlocks {
   [[nodiscard]] char* map_units(std::size_t bytes);
   /// `may_spare`: its pages may be kept.
   void free(LargeRecord* record, bool may_spare);
-  /// `may_spare`: spare pages may come to lie in it.
-  [[nodiscard]] void* allocate(std::size_t size, std::size_t alignment, bool may_spare);
+  /// `may_spare`: spare pages may come to lie in it. `room`: so much more address space behind it, in whole pages.
+  [[nodiscard]] void* allocate(std::size_t size, std::size_t alignment, bool may_spare, std::size_t room);
+  /// false: there is no room, and nothing happened.
+  [[nodiscard]] bool grow_in_place(LargeRecord& record, std::size_t usable);
   [[nodiscard]] bool is_dense(const LargeRecord& record);
   [[nodiscard]] bool keep_spare(std::uint32_t number);
   /// Gives the spare pages that are left back to the kernel.

@@ -336,6 +336,52 @@ TEST_P(Large, resizing_keeps_contents_and_gives_zeroes) {
   }
 }
 
+TEST_P(Large, what_grows_again_and_again_stays_where_it_is_for_long) {
+  TestHeap heap(setup());
+  auto* block = static_cast<char*>(heap.allocate(0, kLarge));
+  const std::uint64_t guards = heap.stats().guards_installed;
+  block[0] = 'a';
+  std::size_t places = 0;
+  for (std::size_t size = kLarge; size < std::size_t{64} << 20; size += kLarge) {
+    auto* const grown = static_cast<char*>(heap.reallocate(0, block, size));
+    ASSERT_NE(grown, nullptr);
+    if (grown != block) {
+      ++places;
+      EXPECT_EQ(read_end(block), -SIGSEGV);
+    }
+    block = grown;
+    const std::size_t usable = heap.usable_size(block);
+    ASSERT_GE(usable, size);
+    ASSERT_EQ(block[usable - 1], 0);
+    block[usable - 1] = 'z';
+    ASSERT_EQ(block[0], 'a');
+    ASSERT_EQ(heap.stats().live_bytes, usable);
+    if (places < 8) {
+      EXPECT_EQ(read_end(block - 1), -SIGSEGV);
+      EXPECT_EQ(read_end(block + usable), -SIGSEGV);
+      EXPECT_EQ(read_end(block + usable + usable / 3), -SIGSEGV) << "the room is not for the program yet";
+    }
+    ASSERT_STREQ(heap.verify(), "");
+  }
+  EXPECT_LE(places, 30U) << "of 167 times that it grew";
+  EXPECT_EQ(heap.stats().guards_skipped, 0U);
+  EXPECT_EQ(heap.stats().guards_installed, guards);
+  heap.deallocate(0, block);
+  EXPECT_EQ(heap.stats().guards_installed, guards - 2);
+  EXPECT_EQ(heap.stats().live_bytes, 0U);
+  EXPECT_EQ(read_end(block), -SIGSEGV);
+}
+
+TEST_P(Large, grows_without_room_where_address_space_is_short) {
+  TestHeap heap(setup(1024));  // 64 MiB
+  void* block = heap.allocate(0, std::size_t{4} << 20);
+  block = heap.reallocate(0, block, std::size_t{50} << 20);
+  ASSERT_NE(block, nullptr);
+  EXPECT_EQ(heap.reallocate(0, block, std::size_t{61} << 20), nullptr);
+  EXPECT_EQ(heap.usable_size(block), std::size_t{50} << 20) << "nothing happened";
+  EXPECT_STREQ(heap.verify(), "");
+}
+
 TEST_P(Large, any_power_of_two_is_an_alignment) {
   TestHeap heap(setup(16384));
   for (std::size_t alignment = 16; alignment <= std::size_t{64} << 20; alignment *= 2) {
