@@ -159,9 +159,9 @@ char* Arena<S>::take_vacant(SizeClass from, SizeClass to, GuardKind* guard) {
 template <class S>
 bool Arena<S>::add_span(std::uint32_t units_log2) {
   const std::size_t chunk_bytes = kUnit << units_log2;
-  // A quarter of what there is: few mappings do, and not much is mapped in vain, which core dumps would show.
+  // An eighth of what there is: few mappings do, and not much is mapped in vain, which core dumps would show.
   const std::size_t least = units_log2 == 0 ? kFirstSpanBytes : chunk_bytes;
-  const std::size_t wanted = std::clamp(std::bit_floor(span_bytes_[units_log2] / 4), least, kLargestSpanBytes);
+  const std::size_t wanted = std::clamp(std::bit_floor(span_bytes_[units_log2] / 8), least, kLargestSpanBytes);
   for (std::size_t bytes = wanted; bytes >= chunk_bytes; bytes /= 2) {
     auto* const start = static_cast<char*>(pages.map(bytes, random_place(bytes)));
     if (start == nullptr) continue;

@@ -14,14 +14,15 @@
 
 namespace stave {
 
+/// Zero at first, as all of an allocator: the process's, of 100 KiB, then lies in memory that no file fills.
 struct Constants {
   Keys keys;
   ClassShapes shapes;
   std::uint8_t holds[kClassCount] = {};       ///< of each class: so many slots of a word stay held when it is refilled
   std::uint8_t few[kClassCount] = {};         ///< of each class: fewer candidates are no choice
   std::uint16_t usable_at[kClassCount] = {};  ///< of each class: a chunk with so many slots available has some to offer
-  std::size_t page = 4096;
-  Options options;
+  std::size_t page = 0;
+  Options options = kNoOptions;
   /// nullptr: report on descriptor 2 and abort.
   void (*on_fault)(void* context, const FaultRecord& record) = nullptr;
   void (*on_yield)(void* context, const char* point) = nullptr;

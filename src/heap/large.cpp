@@ -17,6 +17,7 @@ template <class S>
 void LargeBlocks<S>::start(const Constants& constants, Arena<S>& arena) {
   constants_ = &constants;
   arena_ = &arena;
+  next_fresh_ = 1;
 }
 
 template <class S>

@@ -100,7 +100,7 @@ class LargeBlocks {
 
   const Constants* constants_ = nullptr;
   Arena<S>* arena_ = nullptr;
-  std::uint32_t next_fresh_ = 1;  // number 0 is nobody's
+  std::uint32_t next_fresh_ = 0;  // from the start on at least 1: number 0 is nobody's
   std::uint32_t unused_ = 0;
   std::uint32_t held_first_ = 0;
   std::uint32_t held_last_ = 0;

@@ -25,6 +25,15 @@ struct Options {
 #include "policy/options.def"
 };
 
+/// What stands where nothing was decided yet: zero.
+inline constexpr Options kNoOptions = {
+    .profile = {},
+#define STAVE_OPTION(name, lowest, highest, light, standard, strict, fuzz, help) .name = 0,
+#define STAVE_CHOICE(name, words, light, standard, strict, fuzz, help) .name = 0,
+#define STAVE_TEXT(name, range, help) .name = {},
+#include "policy/options.def"
+};
+
 /// What a profile says when no option speaks.
 [[nodiscard]] Options options_of(Profile profile);
 
