@@ -46,7 +46,6 @@ struct Allocator {
   ThreadHeap* orphans = nullptr;
   ThreadHeap* unswept = nullptr;  ///< after a fork: the first heap that adopt_heap has not looked at yet
   std::uint32_t heap_count = 0;
-  std::uint32_t orphan_count = 0;
   std::uint32_t warm_orphans = 0;
   Random random;
   /// Forks behind us. A heap whose own count is behind must be swept before its first use.
@@ -194,7 +193,9 @@ struct Allocator {
   void put_orphan(ThreadHeap& heap);
   void link_orphan(ThreadHeap& heap);  ///< under the lock
   void unlink_orphan(ThreadHeap** link);
-  /// Takes an orphan, a heap that a fork left behind, or a new one. Under the lock.
+  /// Takes a heap whose thread a fork left behind, and sweeps it; nullptr if there is none. Under the lock.
+  [[nodiscard]] ThreadHeap* claim_lost();
+  /// Takes an orphan, a lost heap, or a new one. Under the lock.
   [[nodiscard]] ThreadHeap* take_heap(bool shared);
   /// Takes the first orphan that `wanted` says yes to; nullptr if there is none. Under the lock.
   template <class Wanted>

@@ -8,6 +8,8 @@
 
 namespace stave {
 
+constinit const ThreadHeap g_no_heap{.busy = 1};
+
 template <class S>
 ThreadHeap* Allocator<S>::make_heap() {
   auto* const heap =
@@ -38,18 +40,24 @@ ThreadHeap* Allocator<S>::claim_orphan(Wanted wanted) {
 }
 
 template <class S>
+ThreadHeap* Allocator<S>::claim_lost() {
+  // New heaps are linked in front, so one pass over the old ones does.
+  const std::uint32_t now = generation.load(std::memory_order_relaxed);
+  while (unswept != nullptr) {
+    ThreadHeap* const heap = unswept;
+    unswept = heap->next;
+    // One that was swept for a remote free meanwhile is found among the orphans, or is taken.
+    if (heap->orphan || heap->generation.load(std::memory_order_relaxed) == now) continue;
+    sweep_torn_heap(*heap);
+    return heap;
+  }
+  return nullptr;
+}
+
+template <class S>
 ThreadHeap* Allocator<S>::take_heap(bool shared) {
   ThreadHeap* heap = claim_orphan([shared](const ThreadHeap& orphan) { return orphan.shared == shared; });
-  // Heaps whose threads a fork left behind. New heaps are linked in front, so one pass over the old ones does.
-  const std::uint32_t now = generation.load(std::memory_order_relaxed);
-  while (heap == nullptr && unswept != nullptr) {
-    ThreadHeap* const candidate = unswept;
-    unswept = candidate->next;
-    // One that was swept for a remote free meanwhile was found among the orphans, or is taken.
-    if (candidate->orphan || candidate->generation.load(std::memory_order_relaxed) == now) continue;
-    heap = candidate;
-    sweep_torn_heap(*heap);
-  }
+  if (heap == nullptr) heap = claim_lost();
   if (heap == nullptr) heap = make_heap();
   if (heap == nullptr) return nullptr;
   heap->shared = shared;
@@ -135,12 +143,14 @@ template <class S>
 void Allocator<S>::link_orphan(ThreadHeap& heap) {
   // Shared ones first, then warm ones: each is looked for at its turn's beginning.
   ThreadHeap** link = &orphans;
-  while (!heap.shared && *link != nullptr && (*link)->shared) link = &(*link)->next_orphan;
-  while (!heap.shared && !heap.warm && *link != nullptr && (*link)->warm) link = &(*link)->next_orphan;
+  const auto behind = [&link](bool ThreadHeap::*kind) {
+    while (*link != nullptr && (*link)->*kind) link = &(*link)->next_orphan;
+  };
+  if (!heap.shared) behind(&ThreadHeap::shared);
+  if (!heap.shared && !heap.warm) behind(&ThreadHeap::warm);
   heap.orphan = true;
   heap.next_orphan = *link;
   *link = &heap;
-  ++orphan_count;
   if (heap.warm) ++warm_orphans;
 }
 
@@ -148,7 +158,6 @@ template <class S>
 void Allocator<S>::unlink_orphan(ThreadHeap** link) {
   ThreadHeap* const heap = *link;
   *link = heap->next_orphan;
-  --orphan_count;
   if (heap->warm) --warm_orphans;
   heap->warm = false;
   heap->orphan = false;
@@ -201,12 +210,7 @@ bool Allocator<S>::trim(ThreadHeap* heap) {
   {
     const ArenaLocked<S> locked(arena, constants);
     // Heaps that a fork left behind and nobody has taken yet are orphans like the others.
-    const std::uint32_t now = generation.load(std::memory_order_relaxed);
-    for (; unswept != nullptr; unswept = unswept->next) {
-      if (unswept->orphan || unswept->generation.load(std::memory_order_relaxed) == now) continue;
-      sweep_torn_heap(*unswept);
-      link_orphan(*unswept);
-    }
+    while (ThreadHeap* const lost = claim_lost()) link_orphan(*lost);
     for (ThreadHeap* orphan = orphans; orphan != nullptr; orphan = orphan->next_orphan) orphan->warm = false;
     warm_orphans = 0;
   }

@@ -56,9 +56,6 @@ void start(Body& b, std::uint64_t seed) {
   for (ThreadHeap*& heap : b.threads) heap = nullptr;
 }
 
-/// A heap that is always busy: what a thread has before its first allocation.
-constinit const ThreadHeap g_no_heap{.busy = 1};
-
 /// The heap of a logical thread. nullptr if there is none yet and none can be made.
 ThreadHeap* heap_of(Body& b, unsigned thread) {
   if (b.threads[thread] == nullptr) b.threads[thread] = b.allocator.adopt_heap();

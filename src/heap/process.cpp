@@ -13,18 +13,16 @@
 namespace stave {
 namespace {
 
-// Constant and in read-only memory: nobody can be made to believe that they are free to use.
-constinit const ThreadHeap g_unattached{.busy = 1};
-constinit const ThreadHeap g_exited{.busy = 1};
+// The thread's heap was taken back at its end.
+[[gnu::tls_model("initial-exec")]] constinit __thread bool t_exited = false;
 
 std::atomic<bool> g_started{false};
 Lock g_start_lock;
 pthread_key_t g_exit_key;
 std::atomic<bool> g_exit_key_made{false};
 
-ThreadHeap* unattached() { return const_cast<ThreadHeap*>(&g_unattached); }
-ThreadHeap* exited() { return const_cast<ThreadHeap*>(&g_exited); }
-bool is_attached(const ThreadHeap* heap) { return heap != unattached() && heap != exited(); }
+ThreadHeap* unattached() { return const_cast<ThreadHeap*>(&g_no_heap); }
+bool is_attached(const ThreadHeap* heap) { return heap != unattached(); }
 
 void say(void*, const char* line) { notice(line); }
 
@@ -71,7 +69,11 @@ void start() {
 
 void thread_ends(void* heap) {
   // What the thread still allocates, in destructors that come later, is served one call at a time.
-  t_heap = exited();
+  {
+    const SignalsBlocked blocked(true);
+    t_heap = unattached();
+    t_exited = true;
+  }
   g_process.orphan_heap(*static_cast<ThreadHeap*>(heap));
 }
 
@@ -156,7 +158,7 @@ void print_statistics() {
 }  // namespace
 
 constinit Allocator<ProcessStorage> g_process;
-constinit __thread ThreadHeap* t_heap = const_cast<ThreadHeap*>(&g_unattached);
+constinit __thread ThreadHeap* t_heap = const_cast<ThreadHeap*>(&g_no_heap);
 
 void forget_thread_heap() { t_heap = unattached(); }
 
@@ -165,7 +167,7 @@ bool process_is_started() { return g_started.load(std::memory_order_acquire); }
 ThreadHeap* process_heap_slow() {
   if (!process_is_started()) start();
   if (is_attached(t_heap)) return g_process.nested_heap(*t_heap);
-  if (t_heap == exited()) return g_process.adopt_heap();
+  if (t_exited) return g_process.adopt_heap();
   // A handler that came between the two lines below would attach the thread a second time.
   const SignalsBlocked blocked(true);
   if (is_attached(t_heap)) return g_process.nested_heap(*t_heap);
@@ -177,7 +179,7 @@ ThreadHeap* process_heap_slow() {
 }
 
 void process_heap_done(ThreadHeap* heap) {
-  if (t_heap == exited()) g_process.orphan_heap(*heap);
+  if (t_exited) g_process.orphan_heap(*heap);
 }
 
 }  // namespace stave

@@ -102,8 +102,8 @@ class TestHeap {
     return heap == nullptr ? nullptr : allocator_->reallocate(*heap, pointer, size);
   }
   void deallocate(unsigned thread, void* pointer) {
-    static ThreadHeap no_heap{.busy = 1};
-    stave::deallocate(*allocator_, threads_[thread] != nullptr ? *threads_[thread] : no_heap, pointer);
+    ThreadHeap* const own = threads_[thread];
+    stave::deallocate(*allocator_, own != nullptr ? *own : const_cast<ThreadHeap&>(g_no_heap), pointer);
   }
   [[nodiscard]] std::size_t usable_size(const void* pointer) {
     return allocator_->usable_size(pointer, Fault::freed_pointer);

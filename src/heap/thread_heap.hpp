@@ -156,6 +156,10 @@ struct ThreadHeap {
   [[nodiscard]] STAVE_FAST bool is_busy() const { return busy != 0; }
 };
 
+/// What a thread has that has no heap yet: one that is always busy. In read-only memory: nobody can be made to believe
+/// that it is free to use.
+extern const ThreadHeap g_no_heap;
+
 /// The part of a page, as of a heap, from which no request's cursor is served on the fast path.
 inline constexpr std::size_t kAloof = (size_class_for(kFrequentSize) + 1) * sizeof(Cursor);
 static_assert(offsetof(ThreadHeap, cursors) == 0 && offsetof(ThreadHeap, busy) % 4096 >= kAloof &&
