@@ -375,15 +375,21 @@ TEST(SharedHeap, a_double_free_dies_as_any_other) {
   EXPECT_STREQ(heap.death_of([&] { heap.deallocate(1, pointer); }), "double-free");
 }
 
+/// Thread 1 is amid a call in the shared heap, from which it has `before` already.
+ThreadHeap* enter_shared(TestHeap& heap, const void* before) {
+  heap.heap(1).enter();
+  ThreadHeap* const shared = heap.allocator().borrow_heap(heap.heap(1));
+  EXPECT_EQ(shared, heap.place_of(before).chunk->owner);
+  shared->enter();
+  return shared;
+}
+
 TEST(SharedHeap, that_a_forking_handler_found_borrowed_goes_on_in_the_child) {
   TestHeap heap(borrowing());
   (void)heap.allocate(0, 100);
   void* const before = heap.allocate(1, 100);
-  auto* const shared = static_cast<ThreadHeap*>(heap.place_of(before).chunk->owner);
+  ThreadHeap* const shared = enter_shared(heap, before);
   // As if a signal handler forked while malloc worked in the shared heap.
-  heap.heap(1).enter();
-  ASSERT_EQ(heap.allocator().borrow_heap(heap.heap(1)), shared);
-  shared->enter();
   heap.fork_child(1);
   // In the child nobody may take it, nor sweep it, before the interrupted call is over.
   EXPECT_EQ(shared->generation.load(), heap.allocator().generation.load());
@@ -405,10 +411,7 @@ TEST(SharedHeap, that_a_lost_thread_had_borrowed_is_swept_and_serves_on) {
   TestHeap heap(borrowing());
   (void)heap.allocate(0, 100);
   void* const before = heap.allocate(1, 100);
-  auto* const shared = static_cast<ThreadHeap*>(heap.place_of(before).chunk->owner);
-  heap.heap(1).enter();
-  ASSERT_EQ(heap.allocator().borrow_heap(heap.heap(1)), shared);
-  shared->enter();
+  ThreadHeap* const shared = enter_shared(heap, before);
   heap.fork_child(0);
   heap.deallocate(0, before);
   for (unsigned thread = 1; thread != 5; ++thread) {

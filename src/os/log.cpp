@@ -93,7 +93,7 @@ int log_to_file(std::string_view path) {
   } else {
     (void)kernel::call(SYS_close, opened);
   }
-  return identify(static_cast<int>(descriptor), &g_log);
+  return log_to_descriptor(static_cast<int>(descriptor));
 }
 
 int log_to_descriptor(int descriptor) {

@@ -12,6 +12,7 @@
 #include <string>
 
 #include "base/test_child.hpp"
+#include "base/test_directory.hpp"
 
 namespace stave {
 namespace {
@@ -41,22 +42,14 @@ TEST(TextBuffer, makes_one_printable_line_of_anything) {
 
 class Log : public testing::Test {
  protected:
-  Log() {
-    char name[] = "/tmp/stave-log-test-XXXXXX";
-    directory_ = mkdtemp(name);
-    path_ = directory_ + "/log";
-  }
-  ~Log() override {
-    unlink(path_.c_str());
-    rmdir(directory_.c_str());
-  }
   [[nodiscard]] std::string content() const {
     std::ifstream file(path_);
     return {std::istreambuf_iterator<char>(file), {}};
   }
 
-  std::string directory_;
-  std::string path_;
+  test::TemporaryDirectory temporary_;
+  const std::string& directory_ = temporary_.path();
+  const std::string path_ = directory_ + "/log";
 };
 
 TEST_F(Log, is_descriptor_2_at_first_and_a_notice_one_line) {

@@ -9,21 +9,14 @@
 #include <string>
 #include <vector>
 
+#include "base/test_directory.hpp"
+
 namespace stave {
 namespace {
 
 class OptionsOfFile : public testing::Test {
  protected:
-  OptionsOfFile() {
-    char name[] = "/tmp/stave-settings-test-XXXXXX";
-    directory_ = mkdtemp(name);
-    path_ = directory_ + "/stave.conf";
-    before_.seed = 77;
-  }
-  ~OptionsOfFile() override {
-    unlink(path_.c_str());
-    rmdir(directory_.c_str());
-  }
+  OptionsOfFile() { before_.seed = 77; }
 
   Options read(const std::string& path) {
     said_.clear();
@@ -45,8 +38,9 @@ class OptionsOfFile : public testing::Test {
     EXPECT_EQ(options.stats, 0U);
   }
 
-  std::string directory_;
-  std::string path_;
+  test::TemporaryDirectory temporary_;
+  const std::string& directory_ = temporary_.path();
+  const std::string path_ = directory_ + "/stave.conf";
   Options before_;
   std::vector<std::string> said_;
 };
