@@ -38,8 +38,8 @@ constexpr const char* kProfiles = "light default strict fuzz";
 /// The next part up to `separator`, which is dropped; `rest` loses both.
 std::string_view split(std::string_view* rest, char separator) {
   const std::size_t found = rest->find(separator);
-  const std::string_view part(rest->data(), found == rest->npos ? rest->size() : found);
-  rest->remove_prefix(found == rest->npos ? rest->size() : found + 1);
+  const std::string_view part(rest->data(), found == std::string_view::npos ? rest->size() : found);
+  rest->remove_prefix(found == std::string_view::npos ? rest->size() : found + 1);
   return part;
 }
 
@@ -48,8 +48,8 @@ std::string_view next_part(std::string_view* rest, OptionSyntax syntax) {
   std::string_view part = split(rest, static_cast<char>(syntax));
   if (syntax != OptionSyntax::lines) return part;
   constexpr std::string_view kBlanks = " \t\r";
-  while (!part.empty() && kBlanks.find(part.front()) != kBlanks.npos) part.remove_prefix(1);
-  while (!part.empty() && kBlanks.find(part.back()) != kBlanks.npos) part.remove_suffix(1);
+  while (!part.empty() && kBlanks.find(part.front()) != std::string_view::npos) part.remove_prefix(1);
+  while (!part.empty() && kBlanks.find(part.back()) != std::string_view::npos) part.remove_suffix(1);
   return !part.empty() && part.front() == '#' ? std::string_view{} : part;
 }
 
