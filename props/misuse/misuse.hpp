@@ -23,7 +23,7 @@ extern "C" const char* stave_verify(void);
 
 namespace misuse {
 
-inline constexpr size_t kSmall = 48;        // a slot of a chunk of one unit
+inline constexpr size_t kSmall = 40;        // a slot of 48 bytes, with or without a canary, of a chunk of one unit
 inline constexpr size_t kMedium = 40000;    // a slot of a chunk of several units
 inline constexpr size_t kLarge = 1 << 20;   // a mapping of its own
 inline constexpr size_t kUnit = 64 * 1024;  // the alignment of every chunk

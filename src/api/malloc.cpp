@@ -79,7 +79,7 @@ using stave::thread_heap;
 extern "C" {
 
 STAVE_EXPORT void* malloc(std::size_t size) {
-  if (void* const slot = stave::allocate_fast(thread_heap(), size)) [[likely]]
+  if (void* const slot = stave::allocate_fast(stave::g_process.constants.contents, thread_heap(), size)) [[likely]]
     return slot;
   return stave::malloc_slow(size);
 }

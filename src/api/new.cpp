@@ -102,7 +102,7 @@ STAVE_SLOW void* make_slow(std::size_t size, OnFailure on_failure) {
 }
 
 STAVE_FAST void* make(std::size_t size, OnFailure on_failure) {
-  if (void* const memory = stave::allocate_fast(thread_heap(), size)) [[likely]]
+  if (void* const memory = stave::allocate_fast(stave::g_process.constants.contents, thread_heap(), size)) [[likely]]
     return memory;
   return make_slow(size, on_failure);
 }

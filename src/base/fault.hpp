@@ -32,6 +32,7 @@ struct FaultRecord {
   std::size_t slot = 0;           ///< index of the slot, meaningful if slot_size != 0 and not large
   bool large = false;             ///< the address belongs to a large block
   const char* state = nullptr;    ///< live, held, marked, free, never-used
+  const void* changed = nullptr;  ///< the first byte of the slot that is not as it was left
 };
 
 /// The stable kebab-case id, as it stands in reports and as a heading of SECURITY.md.

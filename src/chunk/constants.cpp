@@ -10,6 +10,11 @@ namespace stave {
 
 void Constants::derive() {
   shapes = class_shapes(page);
+  contents.zero_mask = options.zero_on_free != 0 ? ~std::uint64_t{0} : 0;
+  contents.canary_need = options.canary != kCanaryOff ? kCanaryBytes : kLargestSlot + 1;
+  contents.canary_extra = options.canary == kCanaryAlways ? kCanaryBytes : 0;
+  contents.written_mask = options.write_after_free != 0 ? contents.zero_mask : 0;
+  contents.fast_limit = contents.canary_extra == 0 && contents.written_mask == 0 ? kFrequentSize : 0;
   for (SizeClass cls = 0; cls != kClassCount; ++cls) {
     const std::uint32_t count = shapes[cls].slot_count;
     const std::uint64_t limits[] = {options.quarantine_slots, (options.quarantine_size_kb << 10) / kSlotSizes[cls],
@@ -21,6 +26,12 @@ void Constants::derive() {
     // More are available than all words together may hold back: so one word has some to offer.
     const std::uint64_t usable = hold * shapes[cls].line_count() + choice;
     usable_at[cls] = static_cast<std::uint16_t>(std::clamp<std::uint64_t>(usable, 1, count));
+  }
+}
+
+void Constants::draw_keys(Random& random) {
+  for (Key* const key : {&keys.bitmap, &keys.header, &keys.record, &contents.canary}) {
+    *key = {random.take64(), random.take64()};
   }
 }
 

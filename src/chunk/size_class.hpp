@@ -79,11 +79,16 @@ inline constexpr std::size_t kClassesPerDoubling = 5;
 
 }  // namespace detail
 
+/// The same as size_class_for. pre: size <= kFrequentSize
+[[nodiscard]] constexpr SizeClass frequent_class(std::size_t size) {
+  return detail::kClassTable.of_grains[(size + (kGrain - 1)) / kGrain];
+}
+
 /// The smallest class whose slots have at least `size` bytes; a request of 0 is one of 1.
 /// pre: size <= kLargestSlot
 [[nodiscard]] constexpr SizeClass size_class_for(std::size_t size) {
   if (size <= kFrequentSize) [[likely]]
-    return detail::kClassTable.of_grains[(size + (kGrain - 1)) / kGrain];
+    return frequent_class(size);
   const std::size_t below = size - 1;
   const unsigned doubling = log2_floor(below) - log2_floor(kLargestFineClass);
   const std::size_t power = kLargestFineClass << doubling;

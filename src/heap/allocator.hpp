@@ -26,6 +26,9 @@ struct SlotRef {
   [[nodiscard]] std::uint64_t bit() const { return std::uint64_t{1} << place; }
 };
 
+/// The rule of die_of_contents when a canary does not hold.
+inline constexpr const char* kCanaryChanged = "the canary at the end of the slot was changed";
+
 template <class S>
 struct Allocator;
 
@@ -76,6 +79,8 @@ struct Allocator {
   [[noreturn]] STAVE_COLD void die_in_chunk(Fault fault, const char* rule, const Chunk* chunk, const void* where);
   /// `pointer` lies in a chunk, but a check of its slot failed: names the fault by the slot's state.
   [[noreturn]] STAVE_COLD void die_of_slot(const void* pointer, Fault freed_fault);
+  /// What lies in a slot is not what was left there: the canary of one that is being freed, or the zeros of a free one.
+  [[noreturn]] STAVE_COLD void die_of_contents(Fault fault, const char* rule, const SlotRef& slot, const char* state);
   /// hand_out refused: an open word is not as its heap left it, or the slot that was picked is in use.
   [[noreturn]] STAVE_COLD void die_at_hand_out(const Cursor& cursor);
 
@@ -179,6 +184,12 @@ struct Allocator {
     OpenChunk* const open = record_of(heap, cls, chunk);
     return open == nullptr ? nullptr : open->words() + (line - chunk->lines());
   }
+  /// The slot of a bit.
+  STAVE_FAST char* slot_in(Chunk* chunk, const SlotLine* line, std::uint64_t place) const {
+    const ClassShape& shape = constants.shapes[chunk->size_class()];
+    const auto index = static_cast<std::size_t>(line - chunk->lines()) * 64 + place;
+    return chunk->start() + shape.slots_offset + index * shape.slot_size;
+  }
   /// The slots of a word that were freed and may not be handed out before its next refill.
   [[nodiscard]] std::uint64_t held_in(const ThreadHeap& heap, const Chunk* chunk, const SlotLine* line) const {
     const SizeClass cls = chunk->size_class();
@@ -240,12 +251,25 @@ struct Allocator {
   STAVE_FAST bool word_holds(const OpenWord* open, const SlotLine* line, std::uint64_t live, std::uint64_t held) const {
     return open != nullptr ? open->holds(live, held) : guard_holds(constants.keys.bitmap, line, live, held);
   }
+  /// Those of a word that were freed must be as they were left then.
+  void check_unwritten(Chunk* chunk, SlotLine* line, std::uint64_t slots);
+  /// Before `slots` of a word stop being live: their canaries go, and they are zeroed.
+  STAVE_FAST void clear_slots(Chunk* chunk, SlotLine* line, std::uint64_t slots) {
+    drop_canaries(line, slots);
+    if (constants.contents.zero_mask == 0) return;
+    for (std::uint64_t left = slots; left != 0; left &= left - 1) {
+      const auto place = static_cast<std::uint64_t>(__builtin_ctzll(left));
+      zero_slot(slot_in(chunk, line, place), constants.shapes[chunk->size_class()].slot_size);
+    }
+    keep_order();
+  }
   /// The owner frees `slots` of a word that reads `live` and `held`. The order of the stores is the one that fork.cpp
   /// relies on. \return false: it is not as the owner left it; nothing was changed.
-  STAVE_FAST bool free_in_word(OpenWord* open, SlotLine* line, std::uint64_t live, std::uint64_t held,
+  STAVE_FAST bool free_in_word(Chunk* chunk, OpenWord* open, SlotLine* line, std::uint64_t live, std::uint64_t held,
                                std::uint64_t slots) {
     if (!word_holds(open, line, live, held)) [[unlikely]]
       return false;
+    clear_slots(chunk, line, slots);
     const std::uint64_t now = live & ~slots;
     line->live.store(now, std::memory_order_relaxed);
     keep_order();

@@ -8,6 +8,7 @@
 #include <bit>
 
 #include "base/attributes.hpp"
+#include "chunk/contents.hpp"
 #include "heap/allocator.hpp"
 #include "os/sanitizer.hpp"
 
@@ -37,7 +38,7 @@ STAVE_FAST void pick_next(ThreadHeap& heap, Cursor& cursor) {
 /// The only place where a slot crosses the border to the program.
 /// \return nullptr: the word is not as its heap left it, or somebody is freeing the slot that was picked; nothing was
 /// changed. pre: the heap was entered before anything of the cursor was read; cursor.next != nullptr.
-STAVE_FAST void* hand_out(ThreadHeap& heap, Cursor& cursor, [[maybe_unused]] std::size_t requested) {
+STAVE_FAST void* hand_out(const ContentRules& contents, ThreadHeap& heap, Cursor& cursor, std::size_t requested) {
   char* const slot = cursor.next;
   const std::uint64_t place = cursor.place;
   SlotLine* const line = cursor.line;
@@ -54,6 +55,7 @@ STAVE_FAST void* hand_out(ThreadHeap& heap, Cursor& cursor, [[maybe_unused]] std
   line->live.store(now, std::memory_order_relaxed);
   keep_order();
   word->live = now;
+  set_canary(contents, line, place, slot, requested, cursor.slot_size);
   // The program may pass the pointer on by a relaxed store: whoever then frees it must see its live bit. Pairs with the
   // address dependency from the pointer to remote_free's load. On x86 this keeps the compiler in order, no more.
   std::atomic_thread_fence(std::memory_order_release);
@@ -64,17 +66,17 @@ STAVE_FAST void* hand_out(ThreadHeap& heap, Cursor& cursor, [[maybe_unused]] std
   return slot;
 }
 
-/// malloc's fast path; nullptr: not on it. Any `requested` is allowed; 0 is served as 1.
-STAVE_FAST void* allocate_fast(ThreadHeap& heap, std::size_t requested) {
+/// malloc's fast path; nullptr: not on it. Any `requested` is allowed.
+STAVE_FAST void* allocate_fast(const ContentRules& contents, ThreadHeap& heap, std::size_t requested) {
   // A thread without a heap has one that is always busy, and so has a signal handler that interrupted its own thread
   // in here: "not initialised" and "nested" are one branch.
-  if (requested > kFrequentSize || heap.is_busy()) [[unlikely]]
+  if (requested - 1 >= contents.fast_limit || heap.is_busy()) [[unlikely]]
     return nullptr;
   heap.enter();
-  Cursor& cursor = heap.cursors[size_class_for(requested)];
+  Cursor& cursor = heap.cursors[frequent_class(requested)];
   void* slot = nullptr;
   if (cursor.next != nullptr) [[likely]]
-    slot = hand_out(heap, cursor, requested);
+    slot = hand_out(contents, heap, cursor, requested);
   heap.leave();
   return slot;
 }
@@ -82,7 +84,7 @@ STAVE_FAST void* allocate_fast(ThreadHeap& heap, std::size_t requested) {
 /// malloc: nullptr if memory is out.
 template <class S>
 STAVE_FAST void* allocate(Allocator<S>& allocator, ThreadHeap& heap, std::size_t requested) {
-  if (void* const slot = allocate_fast(heap, requested)) [[likely]]
+  if (void* const slot = allocate_fast(allocator.here().constants.contents, heap, requested)) [[likely]]
     return slot;
   return allocator.allocate_slow(heap, requested);
 }
@@ -90,22 +92,33 @@ STAVE_FAST void* allocate(Allocator<S>& allocator, ThreadHeap& heap, std::size_t
 /// The other border, for a slot of an open chunk: it comes back on its owner's own thread. From now on it is held,
 /// being neither live nor fresh nor offered; a later refill decides whether it may be chosen again.
 ///
-/// `word` is the record's of `line`, and `pointer` its slot with the bit `place`.
+/// `where` names line, word and slot size as a cursor does, and `pointer` is its slot with the bit `place`.
 /// \return false: not on this path; nothing was changed. pre: the heap was entered before.
-STAVE_FAST bool take_back(OpenWord* word, SlotLine* line, std::uint64_t place, [[maybe_unused]] void* pointer,
-                          [[maybe_unused]] std::size_t slot_size) {
-  const std::uint64_t live = word->live;
-  if (!has_bit(live, place)) [[unlikely]]
+template <bool kShort, class Where>
+STAVE_FAST bool take_back(const ContentRules& contents, const Where& where, std::uint64_t place, void* pointer) {
+  if (!has_bit(where.word->live, place)) [[unlikely]]
     return false;
-  if (has_bit(line->marked.load(std::memory_order_relaxed), place)) [[unlikely]]
+  if (has_bit(where.line->marked.load(std::memory_order_relaxed), place)) [[unlikely]]
     return false;
-  if (!word->holds(line->live.load(std::memory_order_relaxed), line->held)) [[unlikely]]
+  if (!where.word->holds(where.line->live.load(std::memory_order_relaxed), where.line->held)) [[unlikely]]
     return false;
-  sanitizer::mark_free(pointer, slot_size);
-  const std::uint64_t now = without_bit(live, place);
-  line->live.store(now, std::memory_order_relaxed);
+  if (has_canary(where.line, place)) {
+    if (!canary_holds(contents, pointer, where.slot_size)) [[unlikely]]
+      return false;
+    drop_canaries(where.line, std::uint64_t{1} << (place & 63));
+  }
+  sanitizer::mark_free(pointer, where.slot_size);
+  if constexpr (kShort) {
+    zero_short_slot(pointer, where.slot_size & contents.zero_mask);
+  } else {
+    zero_slot(pointer, where.slot_size & contents.zero_mask);
+  }
   keep_order();
-  word->live = now;
+  // What is read again here need not be kept in registers meanwhile.
+  const std::uint64_t now = without_bit(where.word->live, place);
+  where.line->live.store(now, std::memory_order_relaxed);
+  keep_order();
+  where.word->live = now;
   return true;
 }
 
@@ -121,12 +134,11 @@ STAVE_FAST void deallocate(Allocator<S>& allocator, ThreadHeap& heap, void* poin
   const Cursor* const cursor = heap.recent;
   const SlotIndex slot = slot_index(cursor->reciprocal, address_of(pointer) - address_of(cursor->slots));
   if (!slot.exact || slot.index > 63) return allocator.deallocate_slow(heap, pointer);
-  Chunk* const chunk = cursor->open->chunk;
-  if (header_sum(chunk) != cursor->open->header) [[unlikely]]
+  if (header_sum(cursor->open->chunk) != cursor->open->header) [[unlikely]]
     return allocator.deallocate_slow(heap, pointer);
-  if (!take_back(cursor->word, cursor->line, slot.index, pointer, cursor->slot_size)) [[unlikely]]
+  if (!take_back<true>(allocator.here().constants.contents, *cursor, slot.index, pointer)) [[unlikely]]
     return allocator.deallocate_slow(heap, pointer);
-  allocator.gained_last(heap, chunk);
+  allocator.gained_last(heap, cursor->open->chunk);
 }
 
 }  // namespace stave

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 // From a failed check to a fault record: off the fast paths, so that each can say all that is known.
+#include <bit>
+
 #include "heap/allocator.hpp"
 #include "heap/instantiate.hpp"
 
@@ -72,6 +74,28 @@ void Allocator<S>::die_of_slot(const void* pointer, Fault freed_fault) {
 }
 
 template <class S>
+void Allocator<S>::die_of_contents(Fault fault, const char* rule, const SlotRef& slot, const char* state) {
+  const std::size_t slot_size = constants.shapes[slot.chunk->size_class()].slot_size;
+  char* const start = slot_in(slot.chunk, slot.line, slot.place);
+  std::size_t changed = 0;
+  if (has_canary(slot.line, slot.place)) {
+    const std::uint64_t* const canary = canary_place(start, slot_size);
+    const auto bit = std::countr_zero(*canary ^ canary_of(constants.contents.canary, canary));
+    changed = slot_size - kCanaryBytes + static_cast<std::size_t>(bit) / 8;
+  } else {
+    while (changed + 1 < slot_size && start[changed] == 0) ++changed;
+  }
+  constants.die({.fault = fault,
+                 .rule = rule,
+                 .address = start,
+                 .chunk = slot.chunk->start(),
+                 .slot_size = slot_size,
+                 .slot = static_cast<std::size_t>(slot.line - slot.chunk->lines()) * 64 + slot.place,
+                 .state = state,
+                 .changed = start + changed});
+}
+
+template <class S>
 void Allocator<S>::die_at_hand_out(const Cursor& cursor) {
   const bool holds = cursor.word->holds(cursor.line->live.load(std::memory_order_relaxed), cursor.line->held);
   die_in_chunk(Fault::corrupt_bitmap,
@@ -79,10 +103,11 @@ void Allocator<S>::die_at_hand_out(const Cursor& cursor) {
                nullptr, cursor.line);
 }
 
-#define STAVE_FAULTS(S)                                                                    \
-  template void Allocator<S>::die_at(Fault, const char*, const void*);                     \
-  template void Allocator<S>::die_in_chunk(Fault, const char*, const Chunk*, const void*); \
-  template void Allocator<S>::die_of_slot(const void*, Fault);                             \
+#define STAVE_FAULTS(S)                                                                         \
+  template void Allocator<S>::die_at(Fault, const char*, const void*);                          \
+  template void Allocator<S>::die_in_chunk(Fault, const char*, const Chunk*, const void*);      \
+  template void Allocator<S>::die_of_slot(const void*, Fault);                                  \
+  template void Allocator<S>::die_of_contents(Fault, const char*, const SlotRef&, const char*); \
   template void Allocator<S>::die_at_hand_out(const Cursor&);
 STAVE_INSTANTIATE(STAVE_FAULTS);
 

@@ -48,6 +48,7 @@ std::uint32_t Allocator<S>::repair_word(const ThreadHeap& heap, SizeClass cls, C
   if (!known || (done & ~marked) != 0 || (live & held & ~marked) != 0) {
     die_in_chunk(Fault::corrupt_bitmap, "a bitmap is further from its guard word than a fork can tear it", chunk, line);
   }
+  clear_slots(chunk, line, live & marked);
   live &= ~marked;  // a free that had begun is finished: its freer is gone, or it waited to be collected
   const std::uint64_t held_now = (held | marked) & ~live;
   // The guard word first: then a fork amid this leaves a word that the line above knows.
@@ -140,7 +141,7 @@ void Allocator<S>::fork_child(ThreadHeap* survivor) {
         const std::uint64_t marked = line->marked.load(std::memory_order_relaxed);
         if (marked == 0 && line->done.load(std::memory_order_relaxed) == 0) continue;
         OpenWord* const open = open_word(*heap, chunk->size_class(), chunk, line);
-        if ((marked & ~live) != 0 || !free_in_word(open, line, live, line->held, marked)) {
+        if ((marked & ~live) != 0 || !free_in_word(chunk, open, line, live, line->held, marked)) {
           die_in_chunk(Fault::corrupt_bitmap, "the words of a bitmap do not fit together", chunk, line);
         }
         slots += count_bits(marked);

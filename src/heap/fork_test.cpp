@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cstring>
 #include <initializer_list>
 #include <set>
 #include <string>
@@ -58,6 +59,15 @@ class Torn : public testing::TestWithParam<bool> {
   }
   [[nodiscard]] std::uint64_t bit(std::size_t slot) const { return heap_.place_of(slots_[slot]).bit; }
   [[nodiscard]] SlotLine& line() const { return *place_.line; }
+  /// A free up to the point where the slots are not live any more.
+  void clear(std::uint64_t slots) {
+    line().canary.fetch_and(~slots);
+    for (std::uint32_t i = 0; i != 64; ++i) {
+      if ((slots >> i & 1) == 0) continue;
+      zero_slot(heap_.slot_of(place_, place_.line_index * 64 + i), kSlotSizes[place_.cls]);
+    }
+    line().live.fetch_and(~slots);
+  }
   void forget(void* pointer) { kept_.erase(std::find(kept_.begin(), kept_.end(), pointer)); }
 
   /// The heap after the fork: in use by others, nothing lost, and all of it there for others in the end.
@@ -81,7 +91,7 @@ class Torn : public testing::TestWithParam<bool> {
     EXPECT_EQ(heap_.stats().heaps, 2U) << "the lost thread's heap serves on";
     for (void* const pointer : kept_) {
       EXPECT_EQ(fresh.count(pointer), 0U) << "a live slot was handed out again";
-      EXPECT_EQ(heap_.usable_size(pointer), kSlotSizes[size_class_for(kSize)]);
+      EXPECT_EQ(heap_.usable_size(pointer), heap_.usable_for(kSize));
     }
     EXPECT_EQ(heap_.stats().live_allocations, kept_.size() + 1 + fresh.size() + live);
     for (void* const pointer : kept_) heap_.deallocate(2, pointer);
@@ -133,22 +143,40 @@ TEST_P(Torn, amid_a_hand_out_before_anything_was_written) {
   expect_whole();
 }
 
+TEST_P(Torn, amid_a_hand_out_before_the_canary_counts) {
+  if (!open()) return;
+  const std::uint64_t taken = offered_ & (~offered_ + 1);
+  line().live.fetch_or(taken);
+  const auto index = place_.line_index * 64 + static_cast<std::uint32_t>(std::countr_zero(taken));
+  *canary_place(heap_.slot_of(place_, index), kSlotSizes[place_.cls]) = 0x1234567800;  // maybe not all of it arrived
+  heap_.heap(0).enter();
+  expect_whole(1);
+}
+
+TEST_P(Torn, in_a_local_free_while_the_slot_was_being_zeroed) {
+  line().canary.fetch_and(~bit(0));
+  std::memset(slots_[0], 0, 40);
+  forget(slots_[0]);
+  heap_.heap(0).enter();
+  expect_whole(1);
+}
+
 TEST_P(Torn, in_a_local_free_after_live_was_cleared) {
-  line().live.fetch_and(~bit(0));
+  clear(bit(0));
   forget(slots_[0]);
   expect_whole();
 }
 
 TEST_P(Torn, in_a_local_free_after_held_was_set) {
   if (open()) return;  // the held bits of an open word are 0
-  line().live.fetch_and(~bit(0));
+  clear(bit(0));
   line().held |= bit(0);
   forget(slots_[0]);
   expect_whole();
 }
 
 TEST_P(Torn, in_a_local_free_before_the_count) {
-  line().live.fetch_and(~bit(0));
+  clear(bit(0));
   if (!open()) line().held |= bit(0);
   heap_.bless(place_);
   forget(slots_[0]);
@@ -182,7 +210,7 @@ INSTANTIATE_TEST_SUITE_P(Words, TornCollection, testing::Bool(),
     place_.chunk->pending.store(0);                                            \
     heap_.heap(0).inbox.store(nullptr);                                        \
     const int done_steps = steps;                                              \
-    if (done_steps >= 1) line().live.fetch_and(~collected);                    \
+    if (done_steps >= 1) clear(collected);                                     \
     if (done_steps >= 2 && !open()) line().held |= collected;                  \
     if (done_steps >= 3) heap_.bless(place_);                                  \
     if (done_steps >= 4) line().done.fetch_and(~collected);                    \

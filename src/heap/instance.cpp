@@ -46,9 +46,7 @@ void start(Body& b, std::uint64_t seed) {
   constants.context = b.config.context;
   Random& random = allocator->random;
   random.start(seed_from_number(seed), 0);
-  constants.keys = {.bitmap = {random.take64(), random.take64()},
-                    .header = {random.take64(), random.take64()},
-                    .record = {random.take64(), random.take64()}};
+  constants.draw_keys(random);
   allocator->arena.pages.start(reinterpret_cast<char*>(&b) + b.own_bytes, units, b.used, fails, &b.config);
   allocator->arena.registry.start(address_of(&b) + b.own_bytes, units, b.entries);
   allocator->arena.start(constants, random.take_seed());

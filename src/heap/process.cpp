@@ -52,9 +52,7 @@ void start() {
     constants.derive();
     Random& random = g_process.random;
     random.start(fresh_seed(constants.options), 0);
-    constants.keys = {.bitmap = {random.take64(), random.take64()},
-                      .header = {random.take64(), random.take64()},
-                      .record = {random.take64(), random.take64()}};
+    constants.draw_keys(random);
     // Refused at worst: then they stay writable, and the seals and guard words hold what they can.
     (void)kernel::call(SYS_mprotect, kernel::as_word(&constants),
                        static_cast<long>(align_up(sizeof constants, kLargestPage)), PROT_READ);

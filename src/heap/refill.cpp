@@ -136,6 +136,19 @@ void Allocator<S>::leave_word(ThreadHeap& heap, SizeClass cls) {
 }
 
 template <class S>
+void Allocator<S>::check_unwritten(Chunk* chunk, SlotLine* line, std::uint64_t slots) {
+#if defined(STAVE_MUTANT_written_not_checked)
+  slots = 0;
+#endif
+  for (std::uint64_t left = slots; left != 0; left &= left - 1) {
+    const auto place = static_cast<std::uint64_t>(std::countr_zero(left));
+    if (!is_zero(slot_in(chunk, line, place), constants.shapes[chunk->size_class()].slot_size)) [[unlikely]] {
+      die_of_contents(Fault::write_after_free, "the slot was written while it was free", {chunk, line, place}, "held");
+    }
+  }
+}
+
+template <class S>
 bool Allocator<S>::take_word(ThreadHeap& heap, SizeClass cls, std::uint32_t few, bool all) {
   Cursor& cursor = heap.cursors[cls];
   OpenChunk& open = *cursor.open;
@@ -170,7 +183,8 @@ bool Allocator<S>::take_word(ThreadHeap& heap, SizeClass cls, std::uint32_t few,
   const std::uint64_t free = ~live & low_bits(chunk->opened - index * 64);
   // The slots that stay behind are chosen at random among the held ones: a slot leaves the hold after a number of
   // refills that nobody can predict, and never before its word's candidates were used up.
-  std::uint64_t stays = all ? 0 : free & ~word.fresh;
+  const std::uint64_t word_held = free & ~word.fresh;
+  std::uint64_t stays = all ? 0 : word_held;
   std::uint32_t staying = all ? 0 : held;
   if (staying > most_held) {
     std::uint64_t choice = heap.random.take64();
@@ -193,7 +207,9 @@ bool Allocator<S>::take_word(ThreadHeap& heap, SizeClass cls, std::uint32_t few,
   cursor.line = &line;
   cursor.word = &word;
   cursor.slots = open.first_slot + index * std::size_t{64} * shape.slot_size;
-  cursor.reciprocal = shape.reciprocal;
+  // Where there is more to zero than the fast path does, it must not find the slot.
+  cursor.reciprocal = (shape.slot_size & constants.contents.zero_mask) <= kShortSlot ? shape.reciprocal : 0;
+  if (constants.contents.written_mask != 0) check_unwritten(chunk, &line, word_held & ~stays);
   return true;
 }
 
@@ -316,8 +332,9 @@ bool Allocator<S>::refill(ThreadHeap& heap, SizeClass cls) {
 
 template <class S>
 void* Allocator<S>::allocate_slow(ThreadHeap& heap, std::size_t requested) {
-  if (requested > kLargestSlot) return allocate_large(heap, requested, kGrain);
-  return allocate_in_class(heap, size_class_for(requested), requested);
+  const std::size_t extra = constants.contents.canary_extra;
+  if (requested > kLargestSlot - extra) return allocate_large(heap, requested, kGrain);
+  return allocate_in_class(heap, size_class_for(requested + extra), requested);
 }
 
 template <class S>
@@ -329,7 +346,7 @@ void* Allocator<S>::serve(ThreadHeap& heap, SizeClass cls, std::size_t requested
     if (heap.noise_left < sizeof heap.noise / 2) draw_noise(heap);
     pick_next(heap, cursor);
   }
-  void* const slot = hand_out(heap, cursor, requested);
+  void* const slot = hand_out(constants.contents, heap, cursor, requested);
   if (slot == nullptr) die_at_hand_out(cursor);
   return slot;
 }

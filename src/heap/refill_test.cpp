@@ -100,7 +100,7 @@ TEST(Refill, a_slot_is_one_of_several_whenever_there_are_several) {
     TestHeap heap({.options = options_of(profile)});
     std::mt19937 random(9);
     std::vector<void*> live;
-    const SizeClass cls = size_class_for(96);
+    const SizeClass cls = heap.class_for(96);
     int refills = 0;
     for (int step = 0; step != 30'000; ++step) {
       if (live.size() < 400 && random() % 2 == 0) {
@@ -177,7 +177,7 @@ TEST(Hold, a_freed_slot_does_not_come_back_before_its_word_was_refilled) {
 TEST(Hold, of_the_slots_that_are_held_some_stay_when_the_word_is_refilled) {
   for (const Profile profile : test::kAllProfiles) {
     TestHeap heap({.options = options_of(profile)});
-    const SizeClass cls = size_class_for(64);
+    const SizeClass cls = heap.class_for(64);
     const auto most = heap.constants().holds[cls];
     ASSERT_GT(most, 0U);
     std::uint64_t stayed = 0;

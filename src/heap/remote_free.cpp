@@ -81,6 +81,12 @@ void Allocator<S>::remote_free(void* pointer, const SlotRef& slot) {
   yield("remote-free-before-mark");
   if (!mark_remote(line, bit)) [[unlikely]]
     die_of_slot(pointer, Fault::double_free);
+  // The slot is this thread's alone now. Its owner zeroes it: here that could meet the next user, if the owner frees it
+  // as well at this moment.
+  if (!end_holds(constants.contents, line, slot.place, pointer, constants.shapes[chunk->size_class()].slot_size))
+      [[unlikely]] {
+    die_of_contents(Fault::overflow, kCanaryChanged, slot, "marked");
+  }
   sanitizer::mark_free(pointer, constants.shapes[chunk->size_class()].slot_size);
   yield("remote-free-before-done");
 #if defined(STAVE_MUTANT_forget_remote_free)
@@ -102,7 +108,7 @@ void Allocator<S>::collect_word(ThreadHeap& heap, Chunk* chunk, std::uint32_t li
     const std::uint64_t held = line->held;
     yield("collect-before-clear");
     OpenWord* const open = open_word(heap, cls, chunk, line);
-    if (!marks_fit(line, live) || !free_in_word(open, line, live, held, done)) [[unlikely]] {
+    if (!marks_fit(line, live) || !free_in_word(chunk, open, line, live, held, done)) [[unlikely]] {
       die_in_chunk(Fault::corrupt_bitmap, "the words of a bitmap do not fit together", chunk, line);
     }
     keep_order();

@@ -18,7 +18,7 @@ bool fits_well(std::size_t size, std::size_t usable) { return size <= usable && 
 }  // namespace
 
 /// The slot of an open chunk that begins at `pointer`, if one does, is taken back. nullptr: nothing was changed.
-STAVE_FAST Chunk* take_back(OpenChunk* open, void* pointer) {
+STAVE_FAST Chunk* take_back(const ContentRules& contents, OpenChunk* open, void* pointer) {
   const std::uintptr_t offset = address_of(pointer) - address_of(open->first_slot);
   if (offset >= open->slots_bytes) return nullptr;
   const SlotIndex slot = slot_index(open->reciprocal, offset);
@@ -27,14 +27,17 @@ STAVE_FAST Chunk* take_back(OpenChunk* open, void* pointer) {
   Chunk* const chunk = open->chunk;
   if (header_sum(chunk) != open->header) [[unlikely]]
     return nullptr;
-  OpenWord* const word = open->words() + slot.index / 64;
-  SlotLine* const line = chunk->lines() + slot.index / 64;
-  return take_back(word, line, slot.index % 64, pointer, open->slot_size) ? chunk : nullptr;
+  const struct {
+    OpenWord* word;
+    SlotLine* line;
+    std::size_t slot_size;
+  } where = {open->words() + slot.index / 64, chunk->lines() + slot.index / 64, open->slot_size};
+  return take_back<false>(contents, where, slot.index % 64, pointer) ? chunk : nullptr;
 }
 
 template <class S>
 void Allocator<S>::deallocate_slow(ThreadHeap& heap, void* pointer) {
-  Chunk* const chunk = take_back(heap.nearby_of(pointer), pointer);
+  Chunk* const chunk = take_back(here().constants.contents, heap.nearby_of(pointer), pointer);
   if (chunk == nullptr) return here().deallocate_farther(heap, pointer);
   here().gained_last(heap, chunk);
 }
@@ -57,7 +60,7 @@ bool Allocator<S>::free_local(ThreadHeap& heap, Chunk* chunk, RegistryEntry entr
   const SizeClass cls = entry.size_class();
   if (OpenChunk* const open = record_of(heap, cls, chunk)) {
     heap.nearby_of(pointer) = open;
-    return take_back(open, pointer) != nullptr;
+    return take_back(constants.contents, open, pointer) != nullptr;
   }
   if (!header_holds_for(constants.keys.header, chunk, entry, &heap)) return false;
   const std::optional<SlotRef> slot = slot_at(constants.shapes[cls], chunk, pointer);
@@ -65,8 +68,9 @@ bool Allocator<S>::free_local(ThreadHeap& heap, Chunk* chunk, RegistryEntry entr
   SlotLine* const line = slot->line;
   const std::uint64_t live = line->live.load(std::memory_order_relaxed);
   if (!has_bit(live & ~line->marked.load(std::memory_order_relaxed), slot->place)) return false;
+  if (!end_holds(constants.contents, line, slot->place, pointer, kSlotSizes[cls])) return false;
   sanitizer::mark_free(pointer, kSlotSizes[cls]);
-  return free_in_word(nullptr, line, live, line->held, slot->bit());
+  return free_in_word(chunk, nullptr, line, live, line->held, slot->bit());
 }
 
 template <class S>
@@ -83,6 +87,9 @@ void Allocator<S>::deallocate_elsewhere(ThreadHeap& heap, void* pointer) {
   if (has_bit(marked, slot.place)) return;
 #endif
   if (!has_bit(live & ~marked, slot.place)) die_of_slot(pointer, Fault::double_free);
+  if (!end_holds(constants.contents, slot.line, slot.place, pointer, kSlotSizes[entry.size_class()])) {
+    die_of_contents(Fault::overflow, kCanaryChanged, slot, "live");
+  }
   die_in_chunk(Fault::corrupt_bitmap, "a bitmap is not as its owner left it", slot.chunk, slot.line);
 }
 
@@ -110,7 +117,7 @@ std::size_t Allocator<S>::usable_size(const void* pointer, Fault freed_fault) {
     const std::uint64_t live = slot.line->live.load(std::memory_order_acquire);
     if ((live & ~slot.line->marked.load(std::memory_order_acquire) & slot.bit()) == 0)
       die_of_slot(pointer, freed_fault);
-    const std::size_t usable = kSlotSizes[entry.size_class()];
+    const std::size_t usable = kSlotSizes[entry.size_class()] - (has_canary(slot.line, slot.place) ? kCanaryBytes : 0);
     sanitizer::mark_live(pointer, usable, usable);  // who asks may write all of it
     return usable;
   }
@@ -140,7 +147,7 @@ bool Allocator<S>::bounds_of(const void* address, void** start, std::size_t* siz
     const std::uint64_t live = line.live.load(std::memory_order_acquire) & ~line.marked.load(std::memory_order_acquire);
     if ((live >> (index & 63) & 1) == 0) return false;
     *start = chunk->start() + shape.slots_offset + index * std::size_t{shape.slot_size};
-    *size = shape.slot_size;
+    *size = shape.slot_size - (has_canary(&line, index & 63) ? kCanaryBytes : 0);
     return true;
   }
   if (entry.kind() != UnitKind::large) return false;
@@ -188,8 +195,8 @@ void* Allocator<S>::allocate_zeroed(ThreadHeap& heap, std::size_t count, std::si
   if (!multiply(count, size, &bytes)) return nullptr;
   void* const memory = allocate(*this, heap, bytes);
 #if !defined(STAVE_MUTANT_calloc_not_zeroed)
-  // A large block comes fresh from the kernel.
-  if (memory != nullptr && bytes <= kLargestSlot) std::memset(memory, 0, bytes);
+  // A large block comes fresh from the kernel, and a slot is zero where slots are zeroed when they are freed.
+  if (memory != nullptr && bytes <= kLargestSlot && constants.contents.zero_mask == 0) std::memset(memory, 0, bytes);
 #endif
   return memory;
 }
@@ -202,8 +209,9 @@ void* Allocator<S>::allocate_aligned(ThreadHeap& heap, std::size_t alignment, st
 #endif
   if (alignment <= constants.page) {
     // Slot 0 lies on a page, so slots are as aligned as their size is. Each power of two has a class.
-    const std::size_t rounded = align_up(size == 0 ? 1 : size, alignment);
-    if (rounded >= size && rounded <= kLargestSlot) {
+    const std::size_t extra = constants.contents.canary_extra;
+    const std::size_t rounded = size <= kLargestSlot ? align_up((size == 0 ? 1 : size) + extra, alignment) : size;
+    if (rounded <= kLargestSlot) {
       for (SizeClass cls = size_class_for(rounded); cls != kClassCount; ++cls) {
         if (kSlotSizes[cls] % alignment != 0) continue;
         return allocate_in_class(heap, cls, size);

@@ -40,7 +40,7 @@ std::vector<std::size_t> borders() {
   return sizes;
 }
 
-TEST(UsableSize, is_the_slot_of_the_smallest_class_and_all_of_it_may_be_written) {
+TEST(UsableSize, is_the_slot_of_the_smallest_class_without_its_canary_and_all_of_it_may_be_written) {
   TestHeap heap({.units = 16384});
   std::vector<std::pair<void*, std::size_t>> all;
   unsigned salt = 0;
@@ -49,7 +49,7 @@ TEST(UsableSize, is_the_slot_of_the_smallest_class_and_all_of_it_may_be_written)
     ASSERT_NE(pointer, nullptr);
     const std::size_t usable = heap.usable_size(pointer);
     if (size <= kLargestSlot) {
-      EXPECT_EQ(usable, kSlotSizes[size_class_for(size)]);
+      EXPECT_EQ(usable, heap.usable_for(size));
     } else {
       EXPECT_EQ(usable, align_up(size, page_size()));
     }
@@ -220,8 +220,9 @@ TEST(Free, of_what_is_no_allocation_dies_by_name) {
   }
 }
 
-TEST(AllocateZeroed, is_zero_whatever_lay_there) {
-  TestHeap heap;
+/// calloc of what is dirty, of slots and large blocks.
+void expect_zeroed(const Options& options) {
+  TestHeap heap({.options = options});
   for (const std::size_t size : Sizes{1, 100, 1000, 20'000, 262'144, 300'000}) {
     for (int round = 0; round != 30; ++round) {
       void* const dirty = heap.allocate(0, size);
@@ -232,6 +233,16 @@ TEST(AllocateZeroed, is_zero_whatever_lay_there) {
       for (std::size_t at = 0; at != size; ++at) ASSERT_EQ(clean[at], 0) << size << " round " << round;
       std::memset(const_cast<unsigned char*>(clean), 0xff, size);
       heap.deallocate(0, const_cast<unsigned char*>(clean));
+    }
+  }
+}
+
+TEST(AllocateZeroed, is_zero_whatever_lay_there) {
+  for (const Profile profile : test::kAllProfiles) {
+    Options options = options_of(profile);
+    for (const unsigned zero_on_free : {0U, 1U}) {
+      options.zero_on_free = zero_on_free;
+      expect_zeroed(options);
     }
   }
 }

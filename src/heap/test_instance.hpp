@@ -61,9 +61,7 @@ class TestHeap {
     constants.context = this;
     Random& random = allocator_->random;
     random.start(seed_from_number(setup.seed), 0);
-    constants.keys = {.bitmap = {random.take64(), random.take64()},
-                      .header = {random.take64(), random.take64()},
-                      .record = {random.take64(), random.take64()}};
+    constants.draw_keys(random);
     allocator_->arena.pages.start(
         region_, setup.units, used_.data(),
         [](void* context, unsigned char call) {
@@ -104,6 +102,15 @@ class TestHeap {
   void deallocate(unsigned thread, void* pointer) {
     ThreadHeap* const own = threads_[thread];
     stave::deallocate(*allocator_, own != nullptr ? *own : const_cast<ThreadHeap&>(g_no_heap), pointer);
+  }
+  /// The class that serves a request of this size, canary and all.
+  [[nodiscard]] SizeClass class_for(std::size_t size) const {
+    return size_class_for(size + allocator_->constants.contents.canary_extra);
+  }
+  /// What usable_size says of it.
+  [[nodiscard]] std::size_t usable_for(std::size_t size) const {
+    const std::size_t slot = kSlotSizes[class_for(size)];
+    return size + allocator_->constants.contents.canary_need <= slot ? slot - kCanaryBytes : slot;
   }
   [[nodiscard]] std::size_t usable_size(const void* pointer) {
     return allocator_->usable_size(pointer, Fault::freed_pointer);

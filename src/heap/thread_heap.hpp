@@ -9,6 +9,7 @@
 
 #include "base/attributes.hpp"
 #include "chunk/chunk.hpp"
+#include "chunk/constants.hpp"
 #include "policy/random.hpp"
 
 namespace stave {
@@ -163,6 +164,8 @@ extern const ThreadHeap g_no_heap;
 /// The part of a page, as of a heap, from which no request's cursor is served on the fast path.
 inline constexpr std::size_t kAloof = (size_class_for(kFrequentSize) + 1) * sizeof(Cursor);
 static_assert(offsetof(ThreadHeap, cursors) == 0 && offsetof(ThreadHeap, busy) % 4096 >= kAloof &&
-              offsetof(detail::PlacedClassTable, of_grains) >= kAloof);
+              offsetof(detail::PlacedClassTable, of_grains) >= kAloof &&
+              offsetof(Constants, contents) % 4096 >= kAloof &&
+              (offsetof(ThreadHeap, busy) - offsetof(Constants, contents)) % 4096 >= 64);
 
 }  // namespace stave

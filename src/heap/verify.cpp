@@ -75,6 +75,17 @@ VerifyResult Allocator<S>::verify() const {
                       "H1 what is offered or fresh is opened and not live", &line);
       findings.expect(cursor.line != &line || cursor.word == open, "H1 the word that serves is open", &line);
       used += count_bits(live | offered);
+      const std::uint64_t canaries = line.canary.load(std::memory_order_relaxed);
+      findings.expect((canaries & ~live) == 0, "L5 what has a canary is live", &line);
+      for (std::uint32_t place = 0; findings.ok() && place != 64 && has_bit(opened, place); ++place) {
+        char* const slot = chunk->start() + shape.slots_offset + (i * std::size_t{64} + place) * shape.slot_size;
+        if (has_bit(live, place)) {
+          findings.expect(end_holds(constants.contents, &line, place, slot, shape.slot_size),
+                          "L5 the canary behind an allocation holds", slot);
+        } else if (constants.contents.zero_mask != 0) {
+          findings.expect(is_zero(slot, shape.slot_size), "L6 a free slot is zero", slot);
+        }
+      }
     }
     findings.expect(used + chunk->available() == chunk->opened, "C2 the counts of a chunk are true", chunk);
   });
@@ -149,7 +160,9 @@ Stats Allocator<S>::stats() const {
     for (std::size_t i = 0; i != constants.shapes[cls].line_count(); ++i) {
       const SlotLine& line = chunk->lines()[i];
       const std::uint64_t marked = line.marked.load(std::memory_order_relaxed);
-      live += count_bits(line.live.load(std::memory_order_relaxed) & ~marked);
+      const std::uint64_t unmarked = line.live.load(std::memory_order_relaxed) & ~marked;
+      live += count_bits(unmarked);
+      stats.live_bytes -= kCanaryBytes * count_bits(line.canary.load(std::memory_order_relaxed) & unmarked);
       stats.held_slots += count_bits(held_in(*static_cast<const ThreadHeap*>(chunk->owner), chunk, &line) | marked);
     }
     stats.live_allocations += live;

@@ -68,6 +68,12 @@ void format_report(const FaultRecord& record, TextBuffer& out) {
   append_process(out);
   out.text(" see SECURITY.md#").text(id).text("\n");
   if (record.rule != nullptr) out.text("stave:   check: ").text(record.rule).text("\n");
+  if (record.changed != nullptr) {
+    out.text("stave:   first changed byte: at offset ");
+    out.decimal(static_cast<std::uint64_t>(static_cast<const char*>(record.changed) -
+                                           static_cast<const char*>(record.address)));
+    out.text("\n");
+  }
   out.text("stave:   likely cause: ").text(fault_cause(record.fault)).text("\n");
 }
 

@@ -16,6 +16,11 @@ inline constexpr std::uint64_t kForeignAbort = 0;
 inline constexpr std::uint64_t kForeignWarn = 1;
 inline constexpr std::uint64_t kForeignForward = 2;
 
+/// Words of the option canary.
+inline constexpr std::uint64_t kCanaryOff = 0;
+inline constexpr std::uint64_t kCanaryInSlack = 1;
+inline constexpr std::uint64_t kCanaryAlways = 2;
+
 /// The resolved options of an allocator; read-only once it has started.
 struct Options {
   Profile profile = Profile::standard;

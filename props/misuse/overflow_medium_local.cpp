@@ -1,0 +1,15 @@
+// FAULT: overflow
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// A byte behind a medium allocation, freed by its owner.
+#include "misuse.hpp"
+
+int main() {
+  begin();
+  char* slot = take(kMedium);
+#ifndef CONTROL
+  slot = at(slot);
+  slot[malloc_usable_size(slot)] = 1;
+#endif
+  free(slot);
+  return survived();
+}

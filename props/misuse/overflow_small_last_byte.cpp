@@ -1,0 +1,15 @@
+// FAULT: overflow
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// The last byte of a small slot, which is not the program's.
+#include "misuse.hpp"
+
+int main() {
+  begin();
+  char* slot = take(33);
+#ifndef CONTROL
+  slot = at(slot);
+  slot[47] ^= 1;
+#endif
+  free(slot);
+  return survived();
+}

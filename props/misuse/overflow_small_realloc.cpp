@@ -1,0 +1,15 @@
+// FAULT: overflow
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// A byte behind a small allocation that realloc moves.
+#include "misuse.hpp"
+
+int main() {
+  begin();
+  char* slot = take(40);
+#ifndef CONTROL
+  slot = at(slot);
+  slot[40] = 1;
+#endif
+  keep(realloc(slot, 4000));
+  return survived();
+}

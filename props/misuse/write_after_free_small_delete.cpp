@@ -1,0 +1,15 @@
+// FAULT: write-after-free
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// An object is written after it was deleted.
+#include "misuse.hpp"
+
+int main() {
+  begin();
+  char* slot = opaque(static_cast<char*>(operator new(kSmall)));
+  operator delete(slot);
+#ifndef CONTROL
+  *at(slot) = 1;
+#endif
+  for (int i = 0; i != 100000; ++i) free(take(kSmall));
+  return survived();
+}

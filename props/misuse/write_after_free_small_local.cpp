@@ -1,0 +1,15 @@
+// FAULT: write-after-free
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// A small allocation is written after its owner has freed it, at its beginning.
+#include "misuse.hpp"
+
+int main() {
+  begin();
+  char* slot = take(kSmall);
+  free(slot);
+#ifndef CONTROL
+  *at(slot) = 1;
+#endif
+  for (int i = 0; i != 100000; ++i) free(take(kSmall));
+  return survived();
+}

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// What lies in a slot that is not the program's: a canary behind an allocation, zeros in a free slot.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+
+#include "base/attributes.hpp"
+#include "base/bits.hpp"
+#include "chunk/slot_line.hpp"
+#include "os/sanitizer.hpp"
+#include "policy/keys.hpp"
+
+namespace stave {
+
+inline constexpr std::size_t kCanaryBytes = sizeof(std::uint64_t);
+
+/// What the options make of an allocator's slots.
+struct ContentRules {
+  Key canary;
+  std::uint64_t zero_mask = 0;     ///< all ones: a slot is zeroed when it is freed
+  std::size_t canary_need = 0;     ///< a slot carries a canary if it has so many bytes more than the request
+  std::size_t canary_extra = 0;    ///< asked for beside the request, so that it does; the fast path knows nothing of it
+  std::size_t fast_limit = 0;      ///< requests of 1 up to here take the fast path; 0: none, as there is more to check
+  std::uint64_t written_mask = 0;  ///< all ones: a freed slot must still be zero when it may be used again
+};
+
+/// Where a slot's canary lies.
+STAVE_FAST std::uint64_t* canary_place(void* slot, std::size_t slot_size) {
+  return reinterpret_cast<std::uint64_t*>(static_cast<char*>(slot) + slot_size - kCanaryBytes);
+}
+
+/// Tied to its place. Its first byte is 0: a string that runs into it ends there, and shows nothing of it.
+STAVE_FAST std::uint64_t canary_of(const Key& key, const std::uint64_t* place) {
+  return multiply_fold(address_of(place) ^ key.a, key.b) << 8;
+}
+
+/// Puts a canary behind a slot that has just become live, if there is room. Its bit comes last: a fork finds a live
+/// slot without one rather than one that does not hold.
+STAVE_FAST void set_canary(const ContentRules& rules, SlotLine* line, std::uint64_t index, void* slot,
+                           std::size_t requested, std::size_t slot_size) {
+  if (requested + rules.canary_need > slot_size) return;
+  std::uint64_t* const place = canary_place(slot, slot_size);
+  *place = canary_of(rules.canary, place);
+  keep_order();
+  line->canary.store(with_bit(line->canary.load(std::memory_order_relaxed), index), std::memory_order_relaxed);
+}
+
+/// The slots are about to stop being live, and what lies in them is not a canary any more.
+STAVE_FAST void drop_canaries(SlotLine* line, std::uint64_t slots) {
+  line->canary.store(line->canary.load(std::memory_order_relaxed) & ~slots, std::memory_order_relaxed);
+  keep_order();
+}
+
+/// Whether a canary lies behind the slot.
+STAVE_FAST bool has_canary(const SlotLine* line, std::uint64_t index) {
+  return has_bit(line->canary.load(std::memory_order_relaxed), index);
+}
+
+/// Whether nothing wrote beyond the allocation in a slot that has a canary.
+STAVE_FAST bool canary_holds(const ContentRules& rules, void* slot, std::size_t slot_size) {
+#if defined(STAVE_MUTANT_canary_not_checked)
+  if (slot != nullptr) return true;
+#endif
+  const std::uint64_t* const place = canary_place(slot, slot_size);
+  return *place == canary_of(rules.canary, place);
+}
+
+/// Whether nothing wrote beyond a live slot's allocation, as far as there is a canary to tell.
+STAVE_FAST bool end_holds(const ContentRules& rules, const SlotLine* line, std::uint64_t index, void* slot,
+                          std::size_t slot_size) {
+  return !has_canary(line, index) || canary_holds(rules, slot, slot_size);
+}
+
+/// Whether a free slot is as zero_slot left it. `bytes`: a multiple of 16.
+inline bool is_zero(const void* slot, std::size_t bytes) {
+  using Grain [[gnu::vector_size(16), gnu::may_alias]] = std::uint64_t;
+  const auto* grain = static_cast<const Grain*>(slot);
+  const Grain* const end = grain + bytes / sizeof(Grain);
+  // Four at a time, so that loads need not wait for one another.
+  for (; end - grain >= 4; grain += 4) {
+    const Grain all = (grain[0] | grain[1]) | (grain[2] | grain[3]);
+    if ((all[0] | all[1]) != 0) return false;
+  }
+  for (; grain != end; ++grain) {
+    if (((*grain)[0] | (*grain)[1]) != 0) return false;
+  }
+  return true;
+}
+
+/// Longer slots are the C library's to zero, which knows this processor. Its call costs more than short ones take.
+inline constexpr std::size_t kShortSlot = 512;
+
+/// Clears a slot that is about to stop being live, its canary included. `bytes`: a multiple of 16.
+STAVE_FAST void zero_short_slot(void* slot, std::size_t bytes) {
+#if defined(STAVE_MUTANT_slot_not_zeroed)
+  if (slot != nullptr) return;
+#endif
+  using Grain [[gnu::vector_size(16), gnu::may_alias]] = std::uint64_t;
+  auto* grain = static_cast<Grain*>(slot);
+  for (Grain* const end = grain + bytes / sizeof(Grain); grain != end; ++grain) {
+    *grain = Grain{};
+    asm("" : "+r"(grain));  // or the compiler calls memset after all
+  }
+}
+
+inline void zero_slot(void* slot, std::size_t bytes) {
+  if (bytes <= kShortSlot) return zero_short_slot(slot, bytes);
+#if !defined(STAVE_MUTANT_slot_not_zeroed)
+  if (bytes <= 4 * kShortSlot) return sanitizer::zero_own(slot, bytes);
+  // What the program never wrote needs no memory for zeros, and a look at it costs no more than writing it would.
+  constexpr std::size_t kPiece = 4096;
+  auto* const start = static_cast<char*>(slot);
+  for (std::size_t at = 0; at != bytes;) {
+    const std::size_t piece = std::min(bytes - at, kPiece - address_of(start + at) % kPiece);
+    if (!is_zero(start + at, piece)) sanitizer::zero_own(start + at, piece);
+    at += piece;
+  }
+#endif
+}
+
+}  // namespace stave
