@@ -62,4 +62,22 @@ struct Place {
   _exit(kNoMemory);
 }
 
+/// Two live allocations of which the second lies right behind the first, in the same 64 slots.
+struct Neighbours {
+  char* first;
+  char* second;
+};
+
+[[nodiscard]] inline Neighbours take_neighbours(size_t size) {
+  static char* taken[2000];
+  for (char*& now : taken) {
+    now = take(size);
+    const Place place = place_of(now, size);
+    for (char* const* other = taken; *other != now; ++other) {
+      if (*other == now - place.shape.slot_size && place.index % 64 != 0) return {*other, now};
+    }
+  }
+  _exit(kNoMemory);
+}
+
 }  // namespace misuse

@@ -14,7 +14,9 @@ void Constants::derive() {
   contents.canary_need = options.canary != kCanaryOff ? kCanaryBytes : kLargestSlot + 1;
   contents.canary_extra = options.canary == kCanaryAlways ? kCanaryBytes : 0;
   contents.written_mask = options.write_after_free != 0 ? contents.zero_mask : 0;
-  contents.fast_limit = contents.canary_extra == 0 && contents.written_mask == 0 ? kFrequentSize : 0;
+  contents.neighbours = options.neighbours != 0 && options.canary != kCanaryOff;
+  const bool more = contents.canary_extra != 0 || contents.written_mask != 0 || contents.neighbours;
+  contents.fast_limit = more ? 0 : kFrequentSize;
   for (SizeClass cls = 0; cls != kClassCount; ++cls) {
     const std::uint32_t count = shapes[cls].slot_count;
     const std::uint64_t limits[] = {options.quarantine_slots, (options.quarantine_size_kb << 10) / kSlotSizes[cls],

@@ -25,6 +25,7 @@ struct ContentRules {
   std::size_t canary_extra = 0;    ///< asked for beside the request, so that it does; the fast path knows nothing of it
   std::size_t fast_limit = 0;      ///< requests of 1 up to here take the fast path; 0: none, as there is more to check
   std::uint64_t written_mask = 0;  ///< all ones: a freed slot must still be zero when it may be used again
+  bool neighbours = false;         ///< a free looks at the canary in front of its slot as well
 };
 
 /// Where a slot's canary lies.
@@ -74,8 +75,20 @@ STAVE_FAST bool end_holds(const ContentRules& rules, const SlotLine* line, std::
   return !has_canary(line, index) || canary_holds(rules, slot, slot_size);
 }
 
+/// Whether the canary that lies right in front of a slot holds: of the slot before, if that is live and of the same
+/// word. For the owner, since nobody else writes canaries. Neither that slot's overflow nor this one's underflow need
+/// wait for the other's free.
+STAVE_SLOW inline bool front_holds(const ContentRules& rules, const SlotLine* line, std::uint64_t index, void* slot,
+                                   std::size_t slot_size) {
+#if defined(STAVE_MUTANT_neighbours_not_checked)
+  if (slot != nullptr) return true;
+#endif
+  if (!rules.neighbours || index == 0) return true;
+  return end_holds(rules, line, index - 1, static_cast<char*>(slot) - slot_size, slot_size);
+}
+
 /// Whether a free slot is as zero_slot left it. `bytes`: a multiple of 16.
-inline bool is_zero(const void* slot, std::size_t bytes) {
+STAVE_SLOW inline bool is_zero(const void* slot, std::size_t bytes) {
   using Grain [[gnu::vector_size(16), gnu::may_alias]] = std::uint64_t;
   const auto* grain = static_cast<const Grain*>(slot);
   const Grain* const end = grain + bytes / sizeof(Grain);
@@ -106,8 +119,8 @@ STAVE_FAST void zero_short_slot(void* slot, std::size_t bytes) {
   }
 }
 
-inline void zero_slot(void* slot, std::size_t bytes) {
-  if (bytes <= kShortSlot) return zero_short_slot(slot, bytes);
+/// The same for slots that are longer than kShortSlot.
+STAVE_SLOW inline void zero_long_slot(void* slot, std::size_t bytes) {
 #if !defined(STAVE_MUTANT_slot_not_zeroed)
   if (bytes <= 4 * kShortSlot) return sanitizer::zero_own(slot, bytes);
   // What the program never wrote needs no memory for zeros, and a look at it costs no more than writing it would.
@@ -119,6 +132,12 @@ inline void zero_slot(void* slot, std::size_t bytes) {
     at += piece;
   }
 #endif
+}
+
+/// For any slot.
+STAVE_FAST void zero_slot(void* slot, std::size_t bytes) {
+  if (bytes <= kShortSlot) return zero_short_slot(slot, bytes);
+  zero_long_slot(slot, bytes);
 }
 
 }  // namespace stave

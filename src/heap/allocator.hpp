@@ -81,6 +81,8 @@ struct Allocator {
   [[noreturn]] STAVE_COLD void die_of_slot(const void* pointer, Fault freed_fault);
   /// What lies in a slot is not what was left there: the canary of one that is being freed, or the zeros of a free one.
   [[noreturn]] STAVE_COLD void die_of_contents(Fault fault, const char* rule, const SlotRef& slot, const char* state);
+  /// The canary in front of a slot that is being freed does not hold.
+  [[noreturn]] STAVE_COLD void die_of_front(const SlotRef& slot);
   /// hand_out refused: an open word is not as its heap left it, or the slot that was picked is in use.
   [[noreturn]] STAVE_COLD void die_at_hand_out(const Cursor& cursor);
 
@@ -254,15 +256,7 @@ struct Allocator {
   /// Those of a word that were freed must be as they were left then.
   void check_unwritten(Chunk* chunk, SlotLine* line, std::uint64_t slots);
   /// Before `slots` of a word stop being live: their canaries go, and they are zeroed.
-  STAVE_FAST void clear_slots(Chunk* chunk, SlotLine* line, std::uint64_t slots) {
-    drop_canaries(line, slots);
-    if (constants.contents.zero_mask == 0) return;
-    for (std::uint64_t left = slots; left != 0; left &= left - 1) {
-      const auto place = static_cast<std::uint64_t>(__builtin_ctzll(left));
-      zero_slot(slot_in(chunk, line, place), constants.shapes[chunk->size_class()].slot_size);
-    }
-    keep_order();
-  }
+  void clear_slots(Chunk* chunk, SlotLine* line, std::uint64_t slots);
   /// The owner frees `slots` of a word that reads `live` and `held`. The order of the stores is the one that fork.cpp
   /// relies on. \return false: it is not as the owner left it; nothing was changed.
   STAVE_FAST bool free_in_word(Chunk* chunk, OpenWord* open, SlotLine* line, std::uint64_t live, std::uint64_t held,

@@ -7,6 +7,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "heap/test_instance.hpp"
@@ -102,6 +103,50 @@ TEST(Canary, is_no_secret_of_the_slot_that_it_was_copied_from) {
   auto* const to = static_cast<char*>(heap.allocate(kOwner, 100));
   sanitizer::copy_own(to, from, slot_size(heap.place_of(from)));
   EXPECT_STREQ(heap.death_of([&] { heap.deallocate(kOwner, to); }), "overflow");
+}
+
+/// Two live slots of one word, the second right behind the first.
+std::pair<char*, char*> neighbours(TestHeap& heap) {
+  std::vector<char*> all;
+  for (;;) {
+    auto* const pointer = static_cast<char*>(heap.allocate(kOwner, 100));
+    const std::size_t size = slot_size(heap.place_of(pointer));
+    for (char* const other : all) {
+      if (other + size == pointer && heap.place_of(other).line == heap.place_of(pointer).line) return {other, pointer};
+      if (pointer + size == other && heap.place_of(other).line == heap.place_of(pointer).line) return {pointer, other};
+    }
+    all.push_back(pointer);
+  }
+}
+
+TEST(Neighbours, are_looked_at_when_the_slot_behind_is_freed) {
+  for (const bool closed : {false, true}) {
+    for (std::size_t byte = 0; byte != kCanaryBytes; ++byte) {
+      TestHeap heap({.options = options_of(Profile::strict)});
+      const auto [first, second] = neighbours(heap);
+      if (closed) heap.close_all(kOwner);
+      (second - kCanaryBytes)[byte] ^= 1;
+      const auto fault = heap.fault_of([&, freed = second] { heap.deallocate(kOwner, freed); });
+      ASSERT_TRUE(fault) << byte;
+      EXPECT_EQ(fault->fault, byte < kCanaryBytes / 2 ? Fault::overflow : Fault::underflow) << byte;
+      EXPECT_EQ(fault->address, byte < kCanaryBytes / 2 ? first : second) << byte;
+    }
+  }
+}
+
+TEST(Neighbours, are_not_looked_at_when_they_are_free_or_nobody_asked) {
+  Options options = options_of(Profile::strict);
+  for (const std::uint64_t asked : {0, 1}) {
+    options.neighbours = asked;
+    TestHeap heap({.options = options});
+    const auto [first, second] = neighbours(heap);
+    if (asked != 0) {
+      heap.deallocate(kOwner, first);
+    } else {
+      second[-1] ^= 1;
+    }
+    heap.deallocate(kOwner, second);
+  }
 }
 
 TEST(Realloc, keeps_to_what_the_canary_leaves) {

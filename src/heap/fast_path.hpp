@@ -102,6 +102,10 @@ STAVE_FAST bool take_back(const ContentRules& contents, const Where& where, std:
     return false;
   if (!where.word->holds(where.line->live.load(std::memory_order_relaxed), where.line->held)) [[unlikely]]
     return false;
+  if constexpr (!kShort) {
+    if (contents.neighbours && !front_holds(contents, where.line, place, pointer, where.slot_size)) [[unlikely]]
+      return false;
+  }
   if (has_canary(where.line, place)) {
     if (!canary_holds(contents, pointer, where.slot_size)) [[unlikely]]
       return false;

@@ -96,6 +96,24 @@ void Allocator<S>::die_of_contents(Fault fault, const char* rule, const SlotRef&
 }
 
 template <class S>
+void Allocator<S>::die_of_front(const SlotRef& slot) {
+  const std::size_t slot_size = constants.shapes[slot.chunk->size_class()].slot_size;
+  char* const start = slot_in(slot.chunk, slot.line, slot.place);
+  const SlotRef before{slot.chunk, slot.line, slot.place - 1};
+  // Who came from the slot before went over the first half of its canary; who came from this one need not have.
+  const std::uint64_t* const canary = canary_place(start - slot_size, slot_size);
+  const auto first_half = static_cast<std::uint32_t>(*canary ^ canary_of(constants.contents.canary, canary));
+  if (first_half != 0) die_of_contents(Fault::overflow, kCanaryChanged, before, "live");
+  constants.die({.fault = Fault::underflow,
+                 .rule = "the canary in front of the slot was changed, from behind",
+                 .address = start,
+                 .chunk = slot.chunk->start(),
+                 .slot_size = slot_size,
+                 .slot = static_cast<std::size_t>(slot.line - slot.chunk->lines()) * 64 + slot.place,
+                 .state = "live"});
+}
+
+template <class S>
 void Allocator<S>::die_at_hand_out(const Cursor& cursor) {
   const bool holds = cursor.word->holds(cursor.line->live.load(std::memory_order_relaxed), cursor.line->held);
   die_in_chunk(Fault::corrupt_bitmap,
@@ -108,6 +126,7 @@ void Allocator<S>::die_at_hand_out(const Cursor& cursor) {
   template void Allocator<S>::die_in_chunk(Fault, const char*, const Chunk*, const void*);      \
   template void Allocator<S>::die_of_slot(const void*, Fault);                                  \
   template void Allocator<S>::die_of_contents(Fault, const char*, const SlotRef&, const char*); \
+  template void Allocator<S>::die_of_front(const SlotRef&);                                     \
   template void Allocator<S>::die_at_hand_out(const Cursor&);
 STAVE_INSTANTIATE(STAVE_FAULTS);
 

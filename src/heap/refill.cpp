@@ -207,8 +207,9 @@ bool Allocator<S>::take_word(ThreadHeap& heap, SizeClass cls, std::uint32_t few,
   cursor.line = &line;
   cursor.word = &word;
   cursor.slots = open.first_slot + index * std::size_t{64} * shape.slot_size;
-  // Where there is more to zero than the fast path does, it must not find the slot.
-  cursor.reciprocal = (shape.slot_size & constants.contents.zero_mask) <= kShortSlot ? shape.reciprocal : 0;
+  // Where there is more to look at or to zero than the fast path does, it must not find the slot.
+  const bool more = constants.contents.neighbours || (shape.slot_size & constants.contents.zero_mask) > kShortSlot;
+  cursor.reciprocal = more ? 0 : shape.reciprocal;
   if (constants.contents.written_mask != 0) check_unwritten(chunk, &line, word_held & ~stays);
   return true;
 }

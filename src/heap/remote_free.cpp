@@ -98,6 +98,17 @@ void Allocator<S>::remote_free(void* pointer, const SlotRef& slot) {
 }
 
 template <class S>
+void Allocator<S>::clear_slots(Chunk* chunk, SlotLine* line, std::uint64_t slots) {
+  drop_canaries(line, slots);
+  if (constants.contents.zero_mask == 0) return;
+  for (std::uint64_t left = slots; left != 0; left &= left - 1) {
+    const auto place = static_cast<std::uint64_t>(std::countr_zero(left));
+    zero_slot(slot_in(chunk, line, place), constants.shapes[chunk->size_class()].slot_size);
+  }
+  keep_order();
+}
+
+template <class S>
 void Allocator<S>::collect_word(ThreadHeap& heap, Chunk* chunk, std::uint32_t line_index) {
   SlotLine* const line = chunk->lines() + line_index;
   const SizeClass cls = chunk->size_class();
@@ -149,6 +160,7 @@ void Allocator<S>::drain_inbox(ThreadHeap& heap) {
 
 #define STAVE_REMOTE_FREE(S)                                                    \
   template void Allocator<S>::remote_free(void*, const SlotRef&);               \
+  template void Allocator<S>::clear_slots(Chunk*, SlotLine*, std::uint64_t);    \
   template void Allocator<S>::collect_word(ThreadHeap&, Chunk*, std::uint32_t); \
   template void Allocator<S>::drain_inbox(ThreadHeap&);                         \
   template void Allocator<S>::signal_owner(ThreadHeap&, Chunk*);

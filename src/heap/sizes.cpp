@@ -69,6 +69,8 @@ bool Allocator<S>::free_local(ThreadHeap& heap, Chunk* chunk, RegistryEntry entr
   const std::uint64_t live = line->live.load(std::memory_order_relaxed);
   if (!has_bit(live & ~line->marked.load(std::memory_order_relaxed), slot->place)) return false;
   if (!end_holds(constants.contents, line, slot->place, pointer, kSlotSizes[cls])) return false;
+  if (constants.contents.neighbours && !front_holds(constants.contents, line, slot->place, pointer, kSlotSizes[cls]))
+    return false;
   sanitizer::mark_free(pointer, kSlotSizes[cls]);
   return free_in_word(chunk, nullptr, line, live, line->held, slot->bit());
 }
@@ -89,6 +91,9 @@ void Allocator<S>::deallocate_elsewhere(ThreadHeap& heap, void* pointer) {
   if (!has_bit(live & ~marked, slot.place)) die_of_slot(pointer, Fault::double_free);
   if (!end_holds(constants.contents, slot.line, slot.place, pointer, kSlotSizes[entry.size_class()])) {
     die_of_contents(Fault::overflow, kCanaryChanged, slot, "live");
+  }
+  if (!front_holds(constants.contents, slot.line, slot.place, pointer, kSlotSizes[entry.size_class()])) {
+    die_of_front(slot);
   }
   die_in_chunk(Fault::corrupt_bitmap, "a bitmap is not as its owner left it", slot.chunk, slot.line);
 }

@@ -1,0 +1,14 @@
+// FAULT: overflow
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// A medium allocation that overflows and lives on; the one behind it is freed.
+#include "layout.hpp"
+
+int main() {
+  begin();
+  const Neighbours two = take_neighbours(kMedium);
+#ifndef CONTROL
+  at(two.first)[malloc_usable_size(two.first)] = 1;
+#endif
+  free(two.second);
+  return survived();
+}
