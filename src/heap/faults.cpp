@@ -7,6 +7,19 @@
 #include "heap/instantiate.hpp"
 
 namespace stave {
+namespace {
+
+/// What is known of a fault at a slot whose chunk's header verified.
+FaultRecord fault_at(Fault fault, const char* rule, const SlotRef& slot, char* start, std::size_t slot_size) {
+  return {.fault = fault,
+          .rule = rule,
+          .address = start,
+          .chunk = slot.chunk->start(),
+          .slot_size = slot_size,
+          .slot = static_cast<std::size_t>(slot.line - slot.chunk->lines()) * 64 + slot.place};
+}
+
+}  // namespace
 
 template <class S>
 void Allocator<S>::die_at(Fault fault, const char* rule, const void* pointer) {
@@ -85,14 +98,10 @@ void Allocator<S>::die_of_contents(Fault fault, const char* rule, const SlotRef&
   } else {
     while (changed + 1 < slot_size && start[changed] == 0) ++changed;
   }
-  constants.die({.fault = fault,
-                 .rule = rule,
-                 .address = start,
-                 .chunk = slot.chunk->start(),
-                 .slot_size = slot_size,
-                 .slot = static_cast<std::size_t>(slot.line - slot.chunk->lines()) * 64 + slot.place,
-                 .state = state,
-                 .changed = start + changed});
+  FaultRecord record = fault_at(fault, rule, slot, start, slot_size);
+  record.state = state;
+  record.changed = start + changed;
+  constants.die(record);
 }
 
 template <class S>
@@ -104,13 +113,10 @@ void Allocator<S>::die_of_front(const SlotRef& slot) {
   const std::uint64_t* const canary = canary_place(start - slot_size, slot_size);
   const auto first_half = static_cast<std::uint32_t>(*canary ^ canary_of(constants.contents.canary, canary));
   if (first_half != 0) die_of_contents(Fault::overflow, kCanaryChanged, before, "live");
-  constants.die({.fault = Fault::underflow,
-                 .rule = "the canary in front of the slot was changed, from behind",
-                 .address = start,
-                 .chunk = slot.chunk->start(),
-                 .slot_size = slot_size,
-                 .slot = static_cast<std::size_t>(slot.line - slot.chunk->lines()) * 64 + slot.place,
-                 .state = "live"});
+  FaultRecord record =
+      fault_at(Fault::underflow, "the canary in front of the slot was changed, from behind", slot, start, slot_size);
+  record.state = "live";
+  constants.die(record);
 }
 
 template <class S>
