@@ -7,7 +7,8 @@ int main() {
   begin();
   const Neighbours two = take_neighbours(kMedium);
 #ifndef CONTROL
-  at(two.first)[malloc_usable_size(two.first)] = 1;
+  char* const end = at(two.first) + malloc_usable_size(two.first);
+  memset(end, 1, static_cast<size_t>(two.second - end));
 #endif
   free(two.second);
   return survived();

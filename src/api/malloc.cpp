@@ -76,6 +76,19 @@ Told tell() {
 using stave::g_process;
 using stave::thread_heap;
 
+// Ours, wherever the symbol leads.
+extern "C" [[gnu::alias("free"), gnu::visibility("hidden")]] void stave_free(void* pointer) noexcept;
+
+namespace {
+
+/// free, with what the caller says of the allocation.
+STAVE_SLOW void free_as(void* pointer, const stave::Claim& claim) {
+  if (stave::found(&free) != &stave_free) return free(pointer);
+  stave::deallocate(g_process, thread_heap(), pointer, claim);
+}
+
+}  // namespace
+
 extern "C" {
 
 STAVE_EXPORT void* malloc(std::size_t size) {
@@ -139,8 +152,11 @@ STAVE_EXPORT void* pvalloc(std::size_t size) {
 }
 
 STAVE_EXPORT void cfree(void* pointer) { free(pointer); }
-STAVE_EXPORT void free_sized(void* pointer, std::size_t) { free(pointer); }
-STAVE_EXPORT void free_aligned_sized(void* pointer, std::size_t, std::size_t) { free(pointer); }
+
+STAVE_EXPORT void free_sized(void* pointer, std::size_t size) { free_as(pointer, {.size = size}); }
+STAVE_EXPORT void free_aligned_sized(void* pointer, std::size_t alignment, std::size_t size) {
+  free_as(pointer, {.size = size, .alignment_log2 = stave::log2_floor(alignment | 1)});
+}
 
 STAVE_EXPORT std::size_t malloc_usable_size(void* pointer) {
   return pointer == nullptr ? 0 : g_process.usable_size(pointer, stave::Fault::freed_pointer);

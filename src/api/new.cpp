@@ -33,7 +33,11 @@ __asm__(
 
 namespace {
 
+using stave::Claim;
+using stave::Family;
+using stave::found;
 using stave::g_process;
+using stave::Request;
 using stave::thread_heap;
 
 enum class OnFailure { throws, returns_null };
@@ -95,22 +99,22 @@ STAVE_COLD void* retry(Try attempt, OnFailure on_failure) {
   std::abort();
 }
 
-STAVE_SLOW void* make_slow(std::size_t size, OnFailure on_failure) {
-  const auto attempt = [=] { return g_process.allocate_slow(thread_heap(), size); };
+STAVE_SLOW void* make_slow(Request request, OnFailure on_failure) {
+  const auto attempt = [=] { return g_process.allocate_slow(thread_heap(), request); };
   if (void* const memory = attempt()) return memory;
   return retry(attempt, on_failure);
 }
 
-STAVE_FAST void* make(std::size_t size, OnFailure on_failure) {
-  if (void* const memory = stave::allocate_fast(stave::g_process.constants.contents, thread_heap(), size)) [[likely]]
+STAVE_FAST void* make(Request request, OnFailure on_failure) {
+  if (void* const memory = stave::allocate_fast(g_process.constants.contents, thread_heap(), request.size)) [[likely]]
     return memory;
-  return make_slow(size, on_failure);
+  return make_slow(request, on_failure);
 }
 
-STAVE_FAST void* make(std::size_t size, std::align_val_t alignment, OnFailure on_failure) {
+STAVE_SLOW void* make(std::size_t size, std::align_val_t alignment, OnFailure on_failure) {
   const auto attempt = [=] {
     if (!stave::process_is_started()) (void)stave::process_heap_slow();
-    return g_process.allocate_aligned(thread_heap(), static_cast<std::size_t>(alignment), size);
+    return g_process.allocate_aligned(thread_heap(), static_cast<std::size_t>(alignment), {size, Family::new_aligned});
   };
   void* const memory = attempt();
   if (memory != nullptr) [[likely]]
@@ -118,10 +122,10 @@ STAVE_FAST void* make(std::size_t size, std::align_val_t alignment, OnFailure on
   return retry(attempt, on_failure);
 }
 
-STAVE_FAST void unmake(void* pointer) { stave::deallocate(g_process, thread_heap(), pointer); }
-
 using New = void*(std::size_t);
 using NewAligned = void*(std::size_t, std::align_val_t);
+using Delete = void(void*) noexcept;
+using DeleteAligned = void(void*, std::align_val_t) noexcept;
 
 // Ours, wherever the symbols of the operators lead.
 extern "C" {
@@ -131,13 +135,10 @@ extern "C" {
   gnu::alloc_size(1)]] NewAligned stave_new_aligned;
 [[gnu::alias("_ZnamSt11align_val_t"), gnu::visibility("hidden"), gnu::malloc,
   gnu::alloc_size(1)]] NewAligned stave_new_array_aligned;
-}
-
-/// Where a symbol leads, which a compiler that sees our own definition believes to know.
-template <class Function>
-STAVE_FAST Function* found(Function* symbol) {
-  __asm__("" : "+r"(symbol));
-  return symbol;
+[[gnu::alias("_ZdlPv"), gnu::visibility("hidden")]] Delete stave_delete;
+[[gnu::alias("_ZdaPv"), gnu::visibility("hidden")]] Delete stave_delete_array;
+[[gnu::alias("_ZdlPvSt11align_val_t"), gnu::visibility("hidden")]] DeleteAligned stave_delete_aligned;
+[[gnu::alias("_ZdaPvSt11align_val_t"), gnu::visibility("hidden")]] DeleteAligned stave_delete_array_aligned;
 }
 
 bool new_is_replaced() {
@@ -147,6 +148,33 @@ bool new_is_replaced() {
 bool aligned_new_is_replaced() {
   return found<NewAligned>(::operator new) != &stave_new_aligned ||
          found<NewAligned>(::operator new[]) != &stave_new_array_aligned;
+}
+
+bool delete_is_replaced() { return found<Delete>(::operator delete) != &stave_delete; }
+
+bool delete_array_is_replaced() { return found<Delete>(::operator delete[]) != &stave_delete_array; }
+
+bool aligned_delete_is_replaced() { return found<DeleteAligned>(::operator delete) != &stave_delete_aligned; }
+
+bool aligned_delete_array_is_replaced() {
+  return found<DeleteAligned>(::operator delete[]) != &stave_delete_array_aligned;
+}
+
+/// A program that replaces operator new alone frees by ours what malloc or whatever else made.
+STAVE_COLD bool any_new_is_replaced() { return new_is_replaced() || aligned_new_is_replaced(); }
+STAVE_FAST bool says_nothing_of_family() { return g_process.constants.contents.families && any_new_is_replaced(); }
+
+STAVE_FAST void unmake(void* pointer, Family family, std::size_t size = Claim::kAnySize) {
+  stave::deallocate(g_process, thread_heap(), pointer,
+                    {.size = size, .family = family, .any_family = says_nothing_of_family()});
+}
+
+STAVE_SLOW void unmake(void* pointer, std::align_val_t alignment, std::size_t size = Claim::kAnySize) {
+  stave::deallocate(g_process, thread_heap(), pointer,
+                    {.size = size,
+                     .alignment_log2 = stave::log2_floor(static_cast<std::size_t>(alignment) | 1),
+                     .family = Family::new_aligned,
+                     .any_family = says_nothing_of_family()});
 }
 
 /// What operator new(nothrow) does where the program has an operator of its own for it.
@@ -161,23 +189,27 @@ STAVE_COLD void* or_null(void* (*replaced)(std::size_t, Alignment...), std::size
 
 }  // namespace
 
-STAVE_EXPORT void* operator new(std::size_t size) { return make(size, OnFailure::throws); }
+STAVE_EXPORT void* operator new(std::size_t size) { return make({size, Family::new_single}, OnFailure::throws); }
 STAVE_EXPORT void* operator new(std::size_t size, std::align_val_t alignment) {
   return make(size, alignment, OnFailure::throws);
 }
-STAVE_EXPORT void* operator new[](std::size_t size) { return ::operator new(size); }
+STAVE_EXPORT void* operator new[](std::size_t size) {
+  if (found<New>(::operator new) != &stave_new) [[unlikely]]
+    return ::operator new(size);
+  return make({size, Family::new_array}, OnFailure::throws);
+}
 STAVE_EXPORT void* operator new[](std::size_t size, std::align_val_t alignment) {
   return ::operator new(size, alignment);
 }
 STAVE_EXPORT void* operator new(std::size_t size, const std::nothrow_t&) noexcept {
   if (new_is_replaced()) [[unlikely]]
     return or_null(found<New>(::operator new), size);
-  return make(size, OnFailure::returns_null);
+  return make({size, Family::new_single}, OnFailure::returns_null);
 }
 STAVE_EXPORT void* operator new[](std::size_t size, const std::nothrow_t&) noexcept {
   if (new_is_replaced()) [[unlikely]]
     return or_null(found<New>(::operator new[]), size);
-  return make(size, OnFailure::returns_null);
+  return make({size, Family::new_array}, OnFailure::returns_null);
 }
 STAVE_EXPORT void* operator new(std::size_t size, std::align_val_t alignment, const std::nothrow_t&) noexcept {
   if (aligned_new_is_replaced()) [[unlikely]]
@@ -190,25 +222,43 @@ STAVE_EXPORT void* operator new[](std::size_t size, std::align_val_t alignment, 
   return make(size, alignment, OnFailure::returns_null);
 }
 
-STAVE_EXPORT void operator delete(void* pointer) noexcept { unmake(pointer); }
-STAVE_EXPORT void operator delete(void* pointer, std::align_val_t) noexcept { unmake(pointer); }
-STAVE_EXPORT void operator delete[](void* pointer) noexcept { ::operator delete(pointer); }
+STAVE_EXPORT void operator delete(void* pointer) noexcept { unmake(pointer, Family::new_single); }
+STAVE_EXPORT void operator delete(void* pointer, std::align_val_t alignment) noexcept { unmake(pointer, alignment); }
+STAVE_EXPORT void operator delete[](void* pointer) noexcept {
+  if (delete_is_replaced()) [[unlikely]]
+    return ::operator delete(pointer);
+  unmake(pointer, Family::new_array);
+}
 STAVE_EXPORT void operator delete[](void* pointer, std::align_val_t alignment) noexcept {
-  ::operator delete(pointer, alignment);
+  if (aligned_delete_is_replaced()) [[unlikely]]
+    return ::operator delete(pointer, alignment);
+  unmake(pointer, alignment);
 }
 STAVE_EXPORT void operator delete(void* pointer, const std::nothrow_t&) noexcept { ::operator delete(pointer); }
 STAVE_EXPORT void operator delete[](void* pointer, const std::nothrow_t&) noexcept { ::operator delete[](pointer); }
-STAVE_EXPORT void operator delete(void* pointer, std::size_t) noexcept { ::operator delete(pointer); }
-STAVE_EXPORT void operator delete[](void* pointer, std::size_t) noexcept { ::operator delete[](pointer); }
+STAVE_EXPORT void operator delete(void* pointer, std::size_t size) noexcept {
+  if (delete_is_replaced()) [[unlikely]]
+    return ::operator delete(pointer);
+  unmake(pointer, Family::new_single, size);
+}
+STAVE_EXPORT void operator delete[](void* pointer, std::size_t size) noexcept {
+  if (delete_is_replaced() || delete_array_is_replaced()) [[unlikely]]
+    return ::operator delete[](pointer);
+  unmake(pointer, Family::new_array, size);
+}
 STAVE_EXPORT void operator delete(void* pointer, std::align_val_t alignment, const std::nothrow_t&) noexcept {
   ::operator delete(pointer, alignment);
 }
 STAVE_EXPORT void operator delete[](void* pointer, std::align_val_t alignment, const std::nothrow_t&) noexcept {
   ::operator delete[](pointer, alignment);
 }
-STAVE_EXPORT void operator delete(void* pointer, std::size_t, std::align_val_t alignment) noexcept {
-  ::operator delete(pointer, alignment);
+STAVE_EXPORT void operator delete(void* pointer, std::size_t size, std::align_val_t alignment) noexcept {
+  if (aligned_delete_is_replaced()) [[unlikely]]
+    return ::operator delete(pointer, alignment);
+  unmake(pointer, alignment, size);
 }
-STAVE_EXPORT void operator delete[](void* pointer, std::size_t, std::align_val_t alignment) noexcept {
-  ::operator delete[](pointer, alignment);
+STAVE_EXPORT void operator delete[](void* pointer, std::size_t size, std::align_val_t alignment) noexcept {
+  if (aligned_delete_is_replaced() || aligned_delete_array_is_replaced()) [[unlikely]]
+    return ::operator delete[](pointer, alignment);
+  unmake(pointer, alignment, size);
 }

@@ -218,7 +218,7 @@ Chunk* Arena<S>::make_chunk(char* start, SizeClass cls, GuardKind guard, void* o
   const auto colour = static_cast<std::uint32_t>(random_.below(shape.colour_count));
   auto* const chunk = reinterpret_cast<Chunk*>(start + colour * kLine);
   // The page may hold what an earlier life left: the memory of a locked page cannot be given back.
-  sanitizer::zero_own(chunk, kHeaderBytes + shape.line_count() * sizeof(SlotLine));
+  sanitizer::zero_own(chunk, shape.header_bytes(constants_->contents.exact));
   chunk->owner = owner;
   chunk->identity = RegistryEntry::of_chunk(UnitKind::chunk, cls, chunk, guard);
   chunk->seal = seal_of(constants_->keys.header, chunk->identity, owner);

@@ -19,7 +19,7 @@ namespace stave {
 ///
 ///   +------------------------+------------+--------------------------------------+------------+
 ///   | header page            | guard page | slot 0 | slot 1 | ...     | slot n-1 | guard page |
-///   |  ..[header][lines]..   | no access  |                                      | no access  |
+///   |  [header][lines][notes]| no access  |                                      | no access  |
 ///   +------------------------+------------+--------------------------------------+------------+
 ///       ^ the chunk's first byte + colour * 64
 ///
@@ -79,6 +79,11 @@ struct alignas(64) Chunk {
   [[nodiscard]] std::uint32_t size_class() const { return identity.size_class(); }
   [[nodiscard]] SlotLine* lines() { return reinterpret_cast<SlotLine*>(this + 1); }
   [[nodiscard]] const SlotLine* lines() const { return reinterpret_cast<const SlotLine*>(this + 1); }
+
+  /// The notes on slots, behind the lines, of which there are `line_count`. Only where requests are remembered.
+  [[nodiscard]] std::uint16_t* notes(std::size_t line_count) {
+    return reinterpret_cast<std::uint16_t*>(lines() + line_count);
+  }
 
   /// The chunk's first byte.
   [[nodiscard]] char* start() { return reinterpret_cast<char*>(align_down(address_of(this), kUnit)); }

@@ -9,13 +9,18 @@
 namespace stave {
 
 void Constants::derive() {
-  shapes = class_shapes(page);
+  contents.exact = options.exact_size != 0;
+  contents.families = options.family != 0;
+  contents.sized = options.sized_free != kSizedOff;
+  contents.sized_exactly = contents.exact && options.sized_free == kSizedExact;
+  shapes = class_shapes(page, contents.exact);
   contents.zero_mask = options.zero_on_free != 0 ? ~std::uint64_t{0} : 0;
   contents.canary_need = options.canary != kCanaryOff ? kCanaryBytes : kLargestSlot + 1;
   contents.canary_extra = options.canary == kCanaryAlways ? kCanaryBytes : 0;
   contents.written_mask = options.write_after_free != 0 ? contents.zero_mask : 0;
   contents.neighbours = options.neighbours != 0 && options.canary != kCanaryOff;
-  const bool more = contents.canary_extra != 0 || contents.written_mask != 0 || contents.neighbours;
+  contents.watchful = contents.neighbours || contents.exact || contents.families;
+  const bool more = contents.canary_extra != 0 || contents.written_mask != 0 || contents.watchful;
   contents.fast_limit = more ? 0 : kFrequentSize;
   for (SizeClass cls = 0; cls != kClassCount; ++cls) {
     const std::uint32_t count = shapes[cls].slot_count;
@@ -35,6 +40,8 @@ void Constants::draw_keys(Random& random) {
   for (Key* const key : {&keys.bitmap, &keys.header, &keys.record, &contents.canary}) {
     *key = {random.take64(), random.take64()};
   }
+  // Not of the canary's key: whoever reads behind his allocation learns it. 0x80 to 0xfe: no byte that overflows often.
+  contents.slack_word = (0x80 + random.below(0x7f)) * 0x0101'0101'0101'0101;
 }
 
 void Constants::die(const FaultRecord& record) const {

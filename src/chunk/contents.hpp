@@ -26,6 +26,12 @@ struct ContentRules {
   std::size_t fast_limit = 0;      ///< requests of 1 up to here take the fast path; 0: none, as there is more to check
   std::uint64_t written_mask = 0;  ///< all ones: a freed slot must still be zero when it may be used again
   bool neighbours = false;         ///< a free looks at the canary in front of its slot as well
+  bool watchful = false;         ///< the owner's free looks at more than the slot's canary: neighbours, exact, families
+  bool exact = false;            ///< the size of each request is remembered, and the slack behind it looked at
+  bool families = false;         ///< its family is remembered as well
+  bool sized = false;            ///< a free that names a size or an alignment must name the right one
+  bool sized_exactly = false;    ///< not only one of the right class; needs `exact`
+  std::uint64_t slack_word = 0;  ///< what the slack begins with: one byte eight times, not one of text
 };
 
 /// Where a slot's canary lies.
@@ -67,24 +73,6 @@ STAVE_FAST bool canary_holds(const ContentRules& rules, void* slot, std::size_t 
 #endif
   const std::uint64_t* const place = canary_place(slot, slot_size);
   return *place == canary_of(rules.canary, place);
-}
-
-/// Whether nothing wrote beyond a live slot's allocation, as far as there is a canary to tell.
-STAVE_FAST bool end_holds(const ContentRules& rules, const SlotLine* line, std::uint64_t index, void* slot,
-                          std::size_t slot_size) {
-  return !has_canary(line, index) || canary_holds(rules, slot, slot_size);
-}
-
-/// Whether the canary that lies right in front of a slot holds: of the slot before, if that is live and of the same
-/// word. For the owner, since nobody else writes canaries. Neither that slot's overflow nor this one's underflow need
-/// wait for the other's free.
-STAVE_SLOW inline bool front_holds(const ContentRules& rules, const SlotLine* line, std::uint64_t index, void* slot,
-                                   std::size_t slot_size) {
-#if defined(STAVE_MUTANT_neighbours_not_checked)
-  if (slot != nullptr) return true;
-#endif
-  if (!rules.neighbours || index == 0) return true;
-  return end_holds(rules, line, index - 1, static_cast<char*>(slot) - slot_size, slot_size);
 }
 
 /// Whether a free slot is as zero_slot left it. `bytes`: a multiple of 16.

@@ -114,18 +114,27 @@ struct alignas(32) ClassShape {
 
   [[nodiscard]] constexpr std::size_t chunk_bytes() const { return kUnit << units_log2; }
   [[nodiscard]] constexpr std::size_t line_count() const { return (slot_count + 63U) / 64U; }
+  /// Of the header, with its words and all that is remembered of the slots.
+  [[nodiscard]] constexpr std::size_t header_bytes(bool notes) const;
 };
 
 inline constexpr std::size_t kLine = 64;          ///< bytes of a cache line, and of the words of 64 slots
 inline constexpr std::size_t kHeaderBytes = 128;  ///< of a chunk's header without its words
+/// Of the notes on 64 slots, which follow the words of all slots where requests are remembered: two bytes a slot.
+inline constexpr std::size_t kNotesBytes = 64 * sizeof(std::uint16_t);
 inline constexpr unsigned kLargestUnitsLog2 = 4;
+
+constexpr std::size_t ClassShape::header_bytes(bool notes) const {
+  return kHeaderBytes + line_count() * (kLine + (notes ? kNotesBytes : 0));
+}
 
 /// A chunk takes more units, up to 16, until it has so many slots. Of sizes that programs have many of, a heap changes
 /// its chunks less often with more; of larger ones more slots only spread what it touches.
 [[nodiscard]] constexpr std::size_t fewest_slots(std::size_t slot_size) { return slot_size <= 2048 ? 100 : 28; }
 
-/// The shape of a class's chunks where pages have `page` bytes (4, 16 or 64 KiB).
-[[nodiscard]] constexpr ClassShape class_shape(SizeClass cls, std::size_t page) {
+/// The shape of a class's chunks where pages have `page` bytes (4, 16 or 64 KiB). `notes`: requests are remembered.
+/// Then the two smallest classes have fewer slots, as many as the header page has room for.
+[[nodiscard]] constexpr ClassShape class_shape(SizeClass cls, std::size_t page, bool notes = false) {
   const std::size_t size = kSlotSizes[cls];
   ClassShape shape;
   shape.slot_size = static_cast<std::uint32_t>(size);
@@ -135,24 +144,25 @@ inline constexpr unsigned kLargestUnitsLog2 = 4;
     const std::size_t bytes = kUnit << log2;
     if (bytes <= 3 * page) continue;
     std::size_t count = (bytes - 3 * page) / size;
-    const std::size_t room = (page - kHeaderBytes) / kLine * 64;  // as many words as the header page holds
-    const std::size_t bits = std::size_t{64} * 64;                // and as there are bits in `pending`
+    const std::size_t line = kLine + (notes ? kNotesBytes : 0);
+    const std::size_t room = (page - kHeaderBytes) / line * 64;  // as many words as the header page holds
+    const std::size_t bits = std::size_t{64} * 64;               // and as there are bits in `pending`
     count = std::min({count, room, bits});
     shape.units_log2 = static_cast<std::uint8_t>(log2);
     shape.slot_count = static_cast<std::uint16_t>(count);
     if (count >= fewest_slots(size)) break;
   }
   shape.slots_bytes = static_cast<std::uint32_t>(shape.slot_count * size);
-  const std::size_t colours = (page - kHeaderBytes - shape.line_count() * kLine) / kLine + 1;
+  const std::size_t colours = (page - shape.header_bytes(notes)) / kLine + 1;
   shape.colour_count = static_cast<std::uint8_t>(colours < 64 ? colours : 64);
   return shape;
 }
 
 using ClassShapes = std::array<ClassShape, kClassCount>;
 
-[[nodiscard]] constexpr ClassShapes class_shapes(std::size_t page) {
+[[nodiscard]] constexpr ClassShapes class_shapes(std::size_t page, bool notes = false) {
   ClassShapes shapes{};
-  for (SizeClass cls = 0; cls != kClassCount; ++cls) shapes[cls] = class_shape(cls, page);
+  for (SizeClass cls = 0; cls != kClassCount; ++cls) shapes[cls] = class_shape(cls, page, notes);
   return shapes;
 }
 
@@ -183,8 +193,10 @@ static_assert(
 static_assert(
     [] {
       for (const std::size_t page : {std::size_t{4096}, std::size_t{16384}, std::size_t{65536}}) {
-        for (const ClassShape& shape : class_shapes(page)) {
-          if (shape.slot_count == 0 || shape.colour_count == 0) return false;
+        for (const bool notes : {false, true}) {
+          for (const ClassShape& shape : class_shapes(page, notes)) {
+            if (shape.slot_count == 0 || shape.colour_count == 0) return false;
+          }
         }
       }
       return true;

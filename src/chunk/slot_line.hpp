@@ -29,17 +29,17 @@ namespace stave {
 ///   L5  a canary's slot is live, and the canary holds
 ///   L6  where slots are zeroed when they are freed, one that is not live is zero
 ///
-/// Who writes: live, held, guard and canary the owner only, with plain stores (live is read by others); marked and done
-/// are set by others with atomic or, and cleared by the owner. Nobody but the owner writes a word that is shared
-/// between slots in any other way.
+/// Who writes: live, held, guard, canary and family the owner only, with plain stores (live is read by others); marked
+/// and done are set by others with atomic or, and cleared by the owner. Nobody but the owner writes a word that is
+/// shared between slots in any other way.
 struct alignas(64) SlotLine {
   std::atomic<std::uint64_t> live;
   std::uint64_t held;
   std::uint64_t guard;
   std::atomic<std::uint64_t> marked;
   std::atomic<std::uint64_t> done;
-  std::atomic<std::uint64_t> canary;  ///< a canary lies at the slot's end; not guarded
-  std::uint64_t family[2];            ///< reserved for the family check
+  std::atomic<std::uint64_t> canary;     ///< a canary lies at the slot's end; not guarded
+  std::atomic<std::uint64_t> family[2];  ///< of a live slot: the two bits of its Family; not guarded
 };
 static_assert(sizeof(SlotLine) == 64);
 

@@ -10,6 +10,7 @@
 #include "base/attributes.hpp"
 #include "chunk/arena.hpp"
 #include "chunk/constants.hpp"
+#include "chunk/slot_notes.hpp"
 #include "heap/large.hpp"
 #include "heap/stats.hpp"
 #include "heap/thread_heap.hpp"
@@ -26,8 +27,8 @@ struct SlotRef {
   [[nodiscard]] std::uint64_t bit() const { return std::uint64_t{1} << place; }
 };
 
-/// The rule of die_of_contents when a canary does not hold.
-inline constexpr const char* kCanaryChanged = "the canary at the end of the slot was changed";
+/// The rule of die_of_contents when a canary or the slack in front of it does not hold.
+inline constexpr const char* kEndChanged = "what lies behind the allocation in its slot was changed";
 
 template <class S>
 struct Allocator;
@@ -83,6 +84,8 @@ struct Allocator {
   [[noreturn]] STAVE_COLD void die_of_contents(Fault fault, const char* rule, const SlotRef& slot, const char* state);
   /// The canary in front of a slot that is being freed does not hold.
   [[noreturn]] STAVE_COLD void die_of_front(const SlotRef& slot);
+  /// A free says of a slot what was not asked for.
+  [[noreturn]] STAVE_COLD void die_of_claim(const SlotRef& slot, const Claim& claim);
   /// hand_out refused: an open word is not as its heap left it, or the slot that was picked is in use.
   [[noreturn]] STAVE_COLD void die_at_hand_out(const Cursor& cursor);
 
@@ -93,10 +96,10 @@ struct Allocator {
   STAVE_COLD void* reallocate_foreign(void* pointer, std::size_t size);
 
   // refill.cpp: what lies behind the fast path.
-  STAVE_SLOW void* allocate_slow(ThreadHeap& heap, std::size_t requested);
-  STAVE_SLOW void* allocate_in_class(ThreadHeap& heap, SizeClass cls, std::size_t requested);
-  STAVE_SLOW void* allocate_borrowed(ThreadHeap& heap, SizeClass cls, std::size_t requested);
-  STAVE_SLOW void* allocate_large(ThreadHeap& heap, std::size_t requested, std::size_t alignment);
+  STAVE_SLOW void* allocate_slow(ThreadHeap& heap, Request request);
+  STAVE_SLOW void* allocate_in_class(ThreadHeap& heap, SizeClass cls, Request request);
+  STAVE_SLOW void* allocate_borrowed(ThreadHeap& heap, SizeClass cls, Request request);
+  STAVE_SLOW void* allocate_large(ThreadHeap& heap, Request request, std::size_t alignment);
   [[nodiscard]] bool refill(ThreadHeap& heap, SizeClass cls);
   /// Puts the current chunk of a class, if there is one, into its list.
   void retire_current(ThreadHeap& heap, SizeClass cls);
@@ -108,7 +111,7 @@ struct Allocator {
   bool give_back_all(ThreadHeap& heap);
 
   // remote_free.cpp: frees by threads that are not the owner, and their collection by the owner.
-  STAVE_SLOW void remote_free(void* pointer, const SlotRef& slot);
+  STAVE_SLOW void remote_free(void* pointer, const SlotRef& slot, Claim claim);
   void drain_inbox(ThreadHeap& heap);
   void collect_word(ThreadHeap& heap, Chunk* chunk, std::uint32_t line_index);
 
@@ -137,12 +140,14 @@ struct Allocator {
   [[nodiscard]] void* reallocate(ThreadHeap& heap, void* pointer, std::size_t size);
   [[nodiscard]] void* allocate_zeroed(ThreadHeap& heap, std::size_t count, std::size_t size);
   /// pre: alignment is a power of two
-  [[nodiscard]] void* allocate_aligned(ThreadHeap& heap, std::size_t alignment, std::size_t size);
+  [[nodiscard]] void* allocate_aligned(ThreadHeap& heap, std::size_t alignment, Request request);
+  /// The class that serves a request; kClassCount: it is a large block. pre: alignment is a power of two
+  [[nodiscard]] SizeClass class_for(std::size_t size, std::size_t alignment) const;
   /// free of whatever is not in the word of the latest allocation. pre: the heap was entered; it is left here.
-  STAVE_SLOW void deallocate_slow(ThreadHeap& heap, void* pointer);
+  STAVE_SLOW void deallocate_slow(ThreadHeap& heap, void* pointer, Claim claim);
   /// free of what is not a live slot of this heap, or cannot be freed from inside of it: another heap's slot, a large
   /// block, or a fault, which is named.
-  STAVE_SLOW void deallocate_elsewhere(ThreadHeap& heap, void* pointer);
+  STAVE_SLOW void deallocate_elsewhere(ThreadHeap& heap, void* pointer, Claim claim);
   /// The live allocation around any address. false: there is none.
   [[nodiscard]] bool bounds_of(const void* address, void** start, std::size_t* size);
 
@@ -186,6 +191,16 @@ struct Allocator {
     OpenChunk* const open = record_of(heap, cls, chunk);
     return open == nullptr ? nullptr : open->words() + (line - chunk->lines());
   }
+  /// A slot with what is remembered of it.
+  STAVE_FAST SlotNotes notes_of(Chunk* chunk, SlotLine* line, std::uint64_t place) const {
+    const ClassShape& shape = constants.shapes[chunk->size_class()];
+    const auto index = static_cast<std::size_t>(line - chunk->lines()) * 64 + place;
+    return {.line = line,
+            .place = place,
+            .slot = chunk->start() + shape.slots_offset + index * shape.slot_size,
+            .slot_size = shape.slot_size,
+            .slack = chunk->notes(shape.line_count()) + index};
+  }
   /// The slot of a bit.
   STAVE_FAST char* slot_in(Chunk* chunk, const SlotLine* line, std::uint64_t place) const {
     const ClassShape& shape = constants.shapes[chunk->size_class()];
@@ -216,7 +231,7 @@ struct Allocator {
   /// Collects what was freed into one shared heap.
   void drain_shared();
   /// An allocation by the owner of a heap, which was entered.
-  [[nodiscard]] STAVE_FAST void* serve(ThreadHeap& heap, SizeClass cls, std::size_t requested);
+  [[nodiscard]] STAVE_FAST void* serve(ThreadHeap& heap, SizeClass cls, const Request& request);
   /// Whether a heap's next allocation of a class comes from a shared heap.
   [[nodiscard]] bool borrows(const ThreadHeap& heap, SizeClass cls) const;
   void check_neighbour(ThreadHeap& heap, Chunk* chunk, Chunk* neighbour);
@@ -234,11 +249,31 @@ struct Allocator {
   /// No word serves the class any more. What the cursor still offers is fresh again.
   void leave_word(ThreadHeap& heap, SizeClass cls);
   /// free of whatever `nearby` does not know. pre: the heap was entered; it is left here.
-  STAVE_SLOW void deallocate_farther(ThreadHeap& heap, void* pointer);
+  STAVE_SLOW void deallocate_farther(ThreadHeap& heap, void* pointer, Claim claim);
   /// free of a live slot of a chunk of this heap. false: it is none, and nothing was changed.
-  STAVE_FAST bool free_local(ThreadHeap& heap, Chunk* chunk, RegistryEntry entry, void* pointer);
+  STAVE_FAST bool free_local(ThreadHeap& heap, Chunk* chunk, RegistryEntry entry, void* pointer, const Claim& claim);
+  /// The same for the slot of an open chunk that begins at `pointer`, if one does. nullptr: nothing was changed.
+  STAVE_FAST Chunk* take_back_slot(OpenChunk* open, void* pointer, const Claim& claim);
   /// free of a pointer that is not in a chunk.
-  STAVE_SLOW void deallocate_large(void* pointer, RegistryEntry entry);
+  STAVE_SLOW void deallocate_large(void* pointer, RegistryEntry entry, const Claim& claim);
+  /// Whether a free may say of a live slot what this one does.
+  [[nodiscard]] STAVE_FAST bool claim_fits(const SlotNotes& notes, SizeClass cls, const Claim& claim) const {
+    const ContentRules& rules = constants.contents;
+    return family_fits(rules, notes.family(), claim) && alignment_fits(rules, notes.slot, claim) &&
+           (claim.size == Claim::kAnySize || size_claim_fits(notes, cls, claim));
+  }
+  [[nodiscard]] STAVE_SLOW bool size_claim_fits(const SlotNotes& notes, SizeClass cls, const Claim& claim) const;
+  /// Whether all but the canary of a live slot allows the owner to free it so.
+  [[nodiscard]] STAVE_FAST bool may_free(Chunk* chunk, SlotLine* line, std::uint64_t place, const Claim& claim) const {
+    return !asks(constants.contents, claim) || may_free_asked(chunk, line, place, claim);
+  }
+  [[nodiscard]] STAVE_SLOW bool may_free_asked(Chunk* chunk, SlotLine* line, std::uint64_t place, Claim claim) const;
+  /// A slot that the program may use, or this dies.
+  [[nodiscard]] SlotRef live_slot(const void* pointer, RegistryEntry entry, Fault freed_fault);
+  /// realloc of a slot where it is. false: what was asked for, *old_size bytes, must be copied elsewhere.
+  [[nodiscard]] bool resize_slot(const SlotRef& slot, std::size_t size, std::size_t* old_size);
+  /// The same for a large block, which moves by itself. nullptr: it must be copied, or *is_large says that it is none.
+  [[nodiscard]] void* resize_large(void* pointer, std::size_t size, bool* is_large, std::size_t* old_size);
   /// Frees made slots of a chunk available: it may now be usable, or empty and gone.
   STAVE_FAST void gained(ThreadHeap& heap, Chunk* chunk, std::uint32_t slots) {
     chunk->set_available(chunk->available() + slots);

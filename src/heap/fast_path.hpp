@@ -8,7 +8,7 @@
 #include <bit>
 
 #include "base/attributes.hpp"
-#include "chunk/contents.hpp"
+#include "chunk/slot_notes.hpp"
 #include "heap/allocator.hpp"
 #include "os/sanitizer.hpp"
 
@@ -35,10 +35,12 @@ STAVE_FAST void pick_next(ThreadHeap& heap, Cursor& cursor) {
   cursor.next = cursor.slots + place * std::size_t{cursor.slot_size};
 }
 
-/// The only place where a slot crosses the border to the program.
-/// \return nullptr: the word is not as its heap left it, or somebody is freeing the slot that was picked; nothing was
-/// changed. pre: the heap was entered before anything of the cursor was read; cursor.next != nullptr.
-STAVE_FAST void* hand_out(const ContentRules& contents, ThreadHeap& heap, Cursor& cursor, std::size_t requested) {
+/// The only place where a slot crosses the border to the program. `lay_end(line, place, slot, slot_size)` does what is
+/// to be done behind the request, and notes it. \return nullptr: the word is not as its heap left it, or somebody is
+/// freeing the slot that was picked; nothing was changed. pre: the heap was entered before anything of the cursor was
+/// read; cursor.next != nullptr.
+template <class LayEnd>
+STAVE_FAST void* hand_out(ThreadHeap& heap, Cursor& cursor, std::size_t requested, LayEnd lay_end) {
   char* const slot = cursor.next;
   const std::uint64_t place = cursor.place;
   SlotLine* const line = cursor.line;
@@ -55,7 +57,7 @@ STAVE_FAST void* hand_out(const ContentRules& contents, ThreadHeap& heap, Cursor
   line->live.store(now, std::memory_order_relaxed);
   keep_order();
   word->live = now;
-  set_canary(contents, line, place, slot, requested, cursor.slot_size);
+  lay_end(line, place, slot, cursor.slot_size);
   // The program may pass the pointer on by a relaxed store: whoever then frees it must see its live bit. Pairs with the
   // address dependency from the pointer to remote_free's load. On x86 this keeps the compiler in order, no more.
   std::atomic_thread_fence(std::memory_order_release);
@@ -76,36 +78,38 @@ STAVE_FAST void* allocate_fast(const ContentRules& contents, ThreadHeap& heap, s
   Cursor& cursor = heap.cursors[frequent_class(requested)];
   void* slot = nullptr;
   if (cursor.next != nullptr) [[likely]]
-    slot = hand_out(contents, heap, cursor, requested);
+    slot = hand_out(heap, cursor, requested, [&](auto* line, auto place, void* at, std::size_t slot_size) {
+      set_canary(contents, line, place, at, requested, slot_size);
+    });
   heap.leave();
   return slot;
 }
 
-/// malloc: nullptr if memory is out.
+/// malloc and operator new: nullptr if memory is out.
 template <class S>
-STAVE_FAST void* allocate(Allocator<S>& allocator, ThreadHeap& heap, std::size_t requested) {
-  if (void* const slot = allocate_fast(allocator.here().constants.contents, heap, requested)) [[likely]]
+STAVE_FAST void* allocate(Allocator<S>& allocator, ThreadHeap& heap, Request request) {
+  if (void* const slot = allocate_fast(allocator.here().constants.contents, heap, request.size)) [[likely]]
     return slot;
-  return allocator.allocate_slow(heap, requested);
+  return allocator.allocate_slow(heap, request);
 }
 
 /// The other border, for a slot of an open chunk: it comes back on its owner's own thread. From now on it is held,
 /// being neither live nor fresh nor offered; a later refill decides whether it may be chosen again.
 ///
-/// `where` names line, word and slot size as a cursor does, and `pointer` is its slot with the bit `place`.
-/// \return false: not on this path; nothing was changed. pre: the heap was entered before.
-template <bool kShort, class Where>
-STAVE_FAST bool take_back(const ContentRules& contents, const Where& where, std::uint64_t place, void* pointer) {
+/// `where` names line, word and slot size as a cursor does, and `pointer` is its slot with the bit `place`. `fits()`:
+/// all else that a free looks at is as it must be. \return false: not on this path; nothing was changed. pre: the heap
+/// was entered before.
+template <bool kShort, class Where, class Fits>
+STAVE_FAST bool take_back(const ContentRules& contents, const Where& where, std::uint64_t place, void* pointer,
+                          Fits fits) {
   if (!has_bit(where.word->live, place)) [[unlikely]]
     return false;
   if (has_bit(where.line->marked.load(std::memory_order_relaxed), place)) [[unlikely]]
     return false;
   if (!where.word->holds(where.line->live.load(std::memory_order_relaxed), where.line->held)) [[unlikely]]
     return false;
-  if constexpr (!kShort) {
-    if (contents.neighbours && !front_holds(contents, where.line, place, pointer, where.slot_size)) [[unlikely]]
-      return false;
-  }
+  if (!fits()) [[unlikely]]
+    return false;
   if (has_canary(where.line, place)) {
     if (!canary_holds(contents, pointer, where.slot_size)) [[unlikely]]
       return false;
@@ -126,22 +130,31 @@ STAVE_FAST bool take_back(const ContentRules& contents, const Where& where, std:
   return true;
 }
 
-/// free: any pointer is allowed, and any that is not to be freed dies by name before the call returns.
+/// free and operator delete: any pointer is allowed, and any that is not to be freed dies by name before the call
+/// returns. `claim` is what the caller says of it.
 ///
 /// A chunk's header verified when the chunk was opened, and its record says which addresses are its slots: there is no
 /// need to look into the registry. What was allocated last is what is freed next, more often than not.
 template <class S>
-STAVE_FAST void deallocate(Allocator<S>& allocator, ThreadHeap& heap, void* pointer) {
+STAVE_FAST void deallocate(Allocator<S>& allocator, ThreadHeap& heap, void* pointer, const Claim claim = {}) {
+  const ContentRules& contents = allocator.here().constants.contents;
   if (heap.is_busy()) [[unlikely]]
-    return allocator.deallocate_elsewhere(heap, pointer);
+    return allocator.deallocate_elsewhere(heap, pointer, claim);
   heap.enter();
   const Cursor* const cursor = heap.recent;
   const SlotIndex slot = slot_index(cursor->reciprocal, address_of(pointer) - address_of(cursor->slots));
-  if (!slot.exact || slot.index > 63) return allocator.deallocate_slow(heap, pointer);
+  if (!slot.exact || slot.index > 63) return allocator.deallocate_slow(heap, pointer, claim);
   if (header_sum(cursor->open->chunk) != cursor->open->header) [[unlikely]]
-    return allocator.deallocate_slow(heap, pointer);
-  if (!take_back<true>(allocator.here().constants.contents, *cursor, slot.index, pointer)) [[unlikely]]
-    return allocator.deallocate_slow(heap, pointer);
+    return allocator.deallocate_slow(heap, pointer, claim);
+  // A size that is none of the fast path has no cursor, and alignments are rare.
+  const bool says = claim.size != Claim::kAnySize || claim.alignment_log2 != 0;
+  const auto fits = [&] {
+    return !says || !contents.sized ||
+           (claim.alignment_log2 == 0 && claim.size - 1 < contents.fast_limit &&
+            &heap.cursors[frequent_class(claim.size)] == cursor);
+  };
+  if (!take_back<true>(contents, *cursor, slot.index, pointer, fits)) [[unlikely]]
+    return allocator.deallocate_slow(heap, pointer, claim);
   allocator.gained_last(heap, cursor->open->chunk);
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 // From a failed check to a fault record: off the fast paths, so that each can say all that is known.
+#include <algorithm>
 #include <bit>
 
 #include "heap/allocator.hpp"
@@ -88,13 +89,21 @@ void Allocator<S>::die_of_slot(const void* pointer, Fault freed_fault) {
 
 template <class S>
 void Allocator<S>::die_of_contents(Fault fault, const char* rule, const SlotRef& slot, const char* state) {
-  const std::size_t slot_size = constants.shapes[slot.chunk->size_class()].slot_size;
-  char* const start = slot_in(slot.chunk, slot.line, slot.place);
+  const SlotNotes notes = notes_of(slot.chunk, slot.line, slot.place);
+  const std::size_t slot_size = notes.slot_size;
+  char* const start = notes.slot;
   std::size_t changed = 0;
-  if (has_canary(slot.line, slot.place)) {
-    const std::uint64_t* const canary = canary_place(start, slot_size);
-    const auto bit = std::countr_zero(*canary ^ canary_of(constants.contents.canary, canary));
-    changed = slot_size - kCanaryBytes + static_cast<std::size_t>(bit) / 8;
+  if (fault == Fault::overflow) {
+    const ContentRules& rules = constants.contents;
+    // The first byte that is not as it was left; none: what is remembered of the size was changed.
+    changed = std::min(notes.size(rules), notes.capacity());
+    const std::size_t filled = rules.exact ? static_cast<std::size_t>(notes.filled_end() - start) : changed;
+    while (changed < filled && start[changed] == static_cast<char>(rules.slack_word)) ++changed;
+    if (changed >= filled && has_canary(slot.line, slot.place)) {
+      const std::uint64_t* const canary = canary_place(start, slot_size);
+      const auto bit = std::countr_zero(*canary ^ canary_of(rules.canary, canary));
+      changed = slot_size - kCanaryBytes + static_cast<std::size_t>(bit) / 8;
+    }
   } else {
     while (changed + 1 < slot_size && start[changed] == 0) ++changed;
   }
@@ -112,9 +121,18 @@ void Allocator<S>::die_of_front(const SlotRef& slot) {
   // Who came from the slot before went over the first half of its canary; who came from this one need not have.
   const std::uint64_t* const canary = canary_place(start - slot_size, slot_size);
   const auto first_half = static_cast<std::uint32_t>(*canary ^ canary_of(constants.contents.canary, canary));
-  if (first_half != 0) die_of_contents(Fault::overflow, kCanaryChanged, before, "live");
+  if (first_half != 0) die_of_contents(Fault::overflow, kEndChanged, before, "live");
   FaultRecord record =
       fault_at(Fault::underflow, "the canary in front of the slot was changed, from behind", slot, start, slot_size);
+  record.state = "live";
+  constants.die(record);
+}
+
+template <class S>
+void Allocator<S>::die_of_claim(const SlotRef& slot, const Claim& claim) {
+  const SlotNotes notes = notes_of(slot.chunk, slot.line, slot.place);
+  const Mismatch mismatch = mismatch_of(constants.contents, notes.family(), notes.slot, claim);
+  FaultRecord record = fault_at(mismatch.fault, mismatch.rule, slot, notes.slot, notes.slot_size);
   record.state = "live";
   constants.die(record);
 }
@@ -133,6 +151,7 @@ void Allocator<S>::die_at_hand_out(const Cursor& cursor) {
   template void Allocator<S>::die_of_slot(const void*, Fault);                                  \
   template void Allocator<S>::die_of_contents(Fault, const char*, const SlotRef&, const char*); \
   template void Allocator<S>::die_of_front(const SlotRef&);                                     \
+  template void Allocator<S>::die_of_claim(const SlotRef&, const Claim&);                       \
   template void Allocator<S>::die_at_hand_out(const Cursor&);
 STAVE_INSTANTIATE(STAVE_FAULTS);
 

@@ -54,7 +54,7 @@ std::size_t Allocator<S>::usable_size_of_foreign(const void* pointer) {
 
 template <class S>
 void* Allocator<S>::reallocate_foreign(void* pointer, std::size_t size) {
-  // It was met when its size was asked for.
+  // It was met before.
   if (constants.options.foreign_pointer != kForeignForward || __libc_realloc == nullptr) return nullptr;
   return __libc_realloc(pointer, size);
 }

@@ -23,8 +23,10 @@ void LargeBlocks<S>::start(const Constants& constants, Arena<S>& arena) {
 template <class S>
 std::uint64_t LargeBlocks<S>::seal(const LargeRecord& record) const {
   const Key& key = constants_->keys.record;
-  const std::uint64_t kind = static_cast<std::uint64_t>(record.state) << 2 | static_cast<std::uint64_t>(record.guard);
+  const std::uint64_t kind = static_cast<std::uint64_t>(record.family) << 4 |
+                             static_cast<std::uint64_t>(record.state) << 2 | static_cast<std::uint64_t>(record.guard);
   return multiply_fold(record.base ^ key.a, record.usable ^ key.b) ^
+         multiply_fold(record.requested ^ key.b, record.usable ^ key.a) ^
          multiply_fold(record.mapping ^ key.b ^ kind << 56, record.mapping_bytes ^ key.a ^ address_of(&record));
 }
 
@@ -56,7 +58,7 @@ std::uint32_t LargeBlocks<S>::take_record() {
 template <class S>
 void LargeBlocks<S>::forget(std::uint32_t number) {
   LargeRecord& record = at(number);
-  record.base = record.usable = record.mapping = record.mapping_bytes = 0;
+  record.base = record.usable = record.requested = record.mapping = record.mapping_bytes = 0;
   record.guard = GuardKind::none;
   set_state(record, LargeRecord::State::unused);
   record.next = unused_;
@@ -81,16 +83,16 @@ char* LargeBlocks<S>::map_units(std::size_t bytes) {
 }
 
 template <class S>
-void* LargeBlocks<S>::allocate(std::size_t size, std::size_t alignment) {
-  return allocate(size, alignment, true, 0);
+void* LargeBlocks<S>::allocate(const Request& request, std::size_t alignment) {
+  return allocate(request, alignment, true, 0);
 }
 
 template <class S>
-void* LargeBlocks<S>::allocate(std::size_t size, std::size_t alignment, bool may_spare, std::size_t room) {
+void* LargeBlocks<S>::allocate(const Request& request, std::size_t alignment, bool may_spare, std::size_t room) {
   const std::size_t page = constants_->page;
   const std::size_t wanted_alignment = alignment < page ? page : alignment;
   // All sums stay far from overflow: size is at most PTRDIFF_MAX, and so is alignment.
-  const std::size_t usable = align_up(size, page);
+  const std::size_t usable = pages_for(request.size);
   const std::size_t slop = wanted_alignment > page ? wanted_alignment : 0;
   if (usable > SIZE_MAX / 4 || slop > SIZE_MAX / 4) return nullptr;
   std::size_t bytes = align_up(page + slop + usable + room + page, kUnit);
@@ -122,6 +124,8 @@ void* LargeBlocks<S>::allocate(std::size_t size, std::size_t alignment, bool may
   }
   record.base = base;
   record.usable = usable;
+  record.requested = request.size;
+  record.family = request.family;
   record.mapping = address_of(start);
   record.mapping_bytes = bytes;
   record.guard = arena_->guard_pair(start, base - record.mapping, reinterpret_cast<void*>(base + usable),
@@ -138,34 +142,78 @@ void* LargeBlocks<S>::allocate(std::size_t size, std::size_t alignment, bool may
 
 template <class S>
 LargeRecord* LargeBlocks<S>::find_live(const void* pointer, RegistryEntry entry, Fault freed_fault) {
-  FaultRecord fault{.address = pointer};
   const std::uint32_t number = entry.record();
   if (number == 0 || number >= next_fresh_) {
-    fault.fault = Fault::corrupt_record;
-    fault.rule = "the registry names a large-block record that does not exist";
-    constants_->die(fault);
+    constants_->die({.fault = Fault::corrupt_record,
+                     .rule = "the registry names a large-block record that does not exist",
+                     .address = pointer});
   }
   LargeRecord& record = at(number);
-  fault.chunk = reinterpret_cast<void*>(record.mapping);
-  fault.slot_size = record.usable;
-  fault.large = true;
   if (!verifies(record) || record.state == LargeRecord::State::unused) {
-    fault.fault = Fault::corrupt_record;
-    fault.rule = "the record of a large block does not verify";
-    constants_->die(fault);
+    constants_->die(fault_at(Fault::corrupt_record, "the record of a large block does not verify", record, pointer));
   }
-  fault.state = record.state == LargeRecord::State::live ? "live" : "held";
   if (address_of(pointer) != record.base) {
-    fault.fault = address_of(pointer) % 8 != 0 ? Fault::misaligned_pointer : Fault::interior_pointer;
-    fault.rule = "the address is not the start of the large block";
-    constants_->die(fault);
+    constants_->die(fault_at(address_of(pointer) % 8 != 0 ? Fault::misaligned_pointer : Fault::interior_pointer,
+                             "the address is not the start of the large block", record, pointer));
   }
   if (record.state != LargeRecord::State::live) {
-    fault.fault = freed_fault;
-    fault.rule = "the large block was freed before";
-    constants_->die(fault);
+    constants_->die(fault_at(freed_fault, "the large block was freed before", record, pointer));
   }
   return &record;
+}
+
+template <class S>
+FaultRecord LargeBlocks<S>::fault_at(Fault fault, const char* rule, const LargeRecord& record,
+                                     const void* address) const {
+  return {.fault = fault,
+          .rule = rule,
+          .address = address,
+          .chunk = reinterpret_cast<void*>(record.mapping),
+          .slot_size = record.usable,
+          .large = true,
+          .state = record.state == LargeRecord::State::live ? "live" : "held"};
+}
+
+template <class S>
+void LargeBlocks<S>::check_claim(const LargeRecord& record, const Claim& claim) const {
+  const ContentRules& rules = constants_->contents;
+  const auto* const base = reinterpret_cast<const void*>(record.base);
+  const bool names_size = rules.sized && claim.size != Claim::kAnySize;
+  // Whole pages are what a class is to slots.
+  const bool size_fits = !names_size || claim.size == record.requested ||
+                         (!rules.sized_exactly && pages_for(claim.size) == pages_for(record.requested));
+  if (family_fits(rules, record.family, claim) && alignment_fits(rules, base, claim) && size_fits) return;
+  const Mismatch mismatch = mismatch_of(rules, record.family, base, claim);
+  constants_->die(fault_at(mismatch.fault, mismatch.rule, record, base));
+}
+
+template <class S>
+void LargeBlocks<S>::check_slack(const LargeRecord& record) {
+  const std::size_t slack = std::min(record.usable - record.requested, kFilledSlack);
+  // The program may have taken its last page's access away.
+  char* const end = reinterpret_cast<char*>(record.base + record.requested);
+  const std::size_t page = constants_->page;
+  auto* const last = reinterpret_cast<char*>(align_down(address_of(end), page));
+  if (slack == 0 || !arena_->pages.permit(last, align_up(address_of(end + slack), page) - address_of(last))) return;
+#if !defined(STAVE_MUTANT_large_slack_not_checked)
+  for (std::size_t i = 0; i != slack; ++i) {
+    if (end[i] == 0) continue;
+    FaultRecord fault = fault_at(Fault::overflow, "what lies behind the allocation in its last page was changed",
+                                 record, reinterpret_cast<void*>(record.base));
+    fault.changed = end + i;
+    constants_->die(fault);
+  }
+#endif
+}
+
+/// The bytes behind a block are zero, as what nobody wrote to is: no page needs memory for it.
+template <class S>
+void LargeBlocks<S>::note_size(LargeRecord& record, std::size_t size) {
+  record.requested = size;
+  set_state(record, LargeRecord::State::live);
+  if (constants_->contents.exact) {
+    sanitizer::zero_own(reinterpret_cast<char*>(record.base + size), std::min(record.usable - size, kFilledSlack));
+  }
 }
 
 template <class S>
@@ -179,6 +227,7 @@ const LargeRecord* LargeBlocks<S>::find_around(const void* address, RegistryEntr
 template <class S>
 void LargeBlocks<S>::free(LargeRecord* record, bool may_spare) {
   const std::uint32_t number = arena_->registry.find(record->base).record();
+  if (constants_->contents.exact) check_slack(*record);
   --live_count;
   live_bytes -= record->usable;
   sanitizer::mark_free(reinterpret_cast<void*>(record->base), record->usable);
@@ -306,14 +355,15 @@ bool LargeBlocks<S>::flush_held() {
 }
 
 template <class S>
-bool LargeBlocks<S>::grow_in_place(LargeRecord& record, std::size_t usable) {
+bool LargeBlocks<S>::grow_in_place(LargeRecord& record, std::size_t size) {
+  const std::size_t usable = pages_for(size);
   // A guard by advice lies on each page of the rest.
   if (record.guard == GuardKind::advice) return false;
   if (record.base + usable + constants_->page > record.mapping + record.mapping_bytes) return false;
   const std::size_t more = usable - record.usable;
   if (!arena_->pages.permit(reinterpret_cast<void*>(record.base + record.usable), more)) return false;
   record.usable = usable;
-  set_state(record, LargeRecord::State::live);
+  note_size(record, size);
   ++served;
   add_live_bytes(more);
   return true;
@@ -321,25 +371,30 @@ bool LargeBlocks<S>::grow_in_place(LargeRecord& record, std::size_t usable) {
 
 template <class S>
 void* LargeBlocks<S>::resize(LargeRecord* record, std::size_t size) {
-  const std::size_t usable = align_up(size, constants_->page);
+  if (constants_->contents.exact) check_slack(*record);
+  const std::size_t usable = pages_for(size);
   if (usable == record->usable || (usable < record->usable && usable > record->usable / 2)) {
     ++served;
+    note_size(*record, size);
     return reinterpret_cast<void*>(record->base);
   }
   // Growing, or shrinking by much: a freshly guarded place, to which the pages move without being copied. That takes
   // time for each page, and is refused for a block that is several mappings: so what grew once may grow on.
   const bool grows = usable > record->usable;
-  if (grows && grow_in_place(*record, usable)) return reinterpret_cast<void*>(record->base);
+  if (grows && grow_in_place(*record, size)) return reinterpret_cast<void*>(record->base);
   const std::size_t moved = grows ? record->usable : usable;
   const std::size_t room = grows ? align_down(std::min(usable / 2, kMostRoom), constants_->page) : 0;
-  void* fresh = allocate(size, constants_->page, false, room);
-  if (fresh == nullptr && room != 0) fresh = allocate(size, constants_->page, false, 0);
+  void* fresh = allocate({size, record->family}, constants_->page, false, room);
+  if (fresh == nullptr && room != 0) fresh = allocate({size, record->family}, constants_->page, false, 0);
   if (fresh == nullptr) return nullptr;
   if (!arena_->pages.move(reinterpret_cast<void*>(record->base), moved, fresh)) {
     LargeRecord* const unwanted = &at(arena_->registry.find(address_of(fresh)).record());
     free(unwanted, false);
     return nullptr;
   }
+  LargeRecord& moved_to = at(arena_->registry.find(address_of(fresh)).record());
+  note_size(moved_to, size);
+  record->requested = record->usable;  // nothing is left there to look at
   free(record, false);
   return fresh;
 }

@@ -7,6 +7,7 @@
 #include <cstdint>
 
 #include "chunk/arena.hpp"
+#include "chunk/slot_notes.hpp"
 
 namespace stave {
 
@@ -20,11 +21,13 @@ struct LargeRecord {
   enum class State : std::uint32_t { unused, live, held };
 
   std::uintptr_t base;
-  std::size_t usable;  ///< whole pages
+  std::size_t usable;     ///< whole pages
+  std::size_t requested;  ///< of these
   std::uintptr_t mapping;
   std::size_t mapping_bytes;
   State state;
   GuardKind guard;
+  Family family;
   std::uint64_t seal;
   std::uint32_t next;  ///< of the unused, or of the held in the order of their frees
 };
@@ -35,12 +38,18 @@ class LargeBlocks {
  public:
   void start(const Constants& constants, Arena<S>& arena);
 
-  /// \param size       at least 1; `alignment` a power of two. Contents are zero.
+  /// \param request    any size; `alignment` a power of two. Contents are zero.
   /// \return nullptr if memory or address space is out.
-  [[nodiscard]] void* allocate(std::size_t size, std::size_t alignment);
+  [[nodiscard]] void* allocate(const Request& request, std::size_t alignment);
   /// The live block that begins at `pointer`; dies if there is none. `freed_fault` names what a freed block is to this
   /// caller (double-free or freed-pointer). pre: the registry says `entry` of the pointer's unit, of kind large.
   [[nodiscard]] LargeRecord* find_live(const void* pointer, RegistryEntry entry, Fault freed_fault);
+  /// Dies unless a free may say of a live block what this one does.
+  void check_claim(const LargeRecord& record, const Claim& claim) const;
+  /// What usable_size tells of a live block.
+  [[nodiscard]] std::size_t size(const LargeRecord& record) const {
+    return constants_->contents.exact ? record.requested : record.usable;
+  }
   /// The live block that contains the address, or nullptr. pre: as for find_live.
   [[nodiscard]] const LargeRecord* find_around(const void* address, RegistryEntry entry) const;
   /// Frees a block: every pointer to it faults from now on, and its address space is kept out of use for a while. Its
@@ -71,6 +80,13 @@ class LargeBlocks {
   [[nodiscard]] LargeRecord& at(std::uint32_t number) const { return blocks_[number / kPerBlock][number % kPerBlock]; }
   [[nodiscard]] std::uint64_t seal(const LargeRecord& record) const;
   void set_state(LargeRecord& record, LargeRecord::State state);
+  /// Bytes of the pages that serve a request; nobody has none.
+  [[nodiscard]] std::size_t pages_for(std::size_t size) const {
+    return align_up(size == 0 ? 1 : size, constants_->page);
+  }
+  /// What is known of a fault at a block.
+  [[nodiscard]] FaultRecord fault_at(Fault fault, const char* rule, const LargeRecord& record,
+                                     const void* address) const;
   void add_live_bytes(std::size_t bytes) {
     live_bytes += bytes;
     if (live_bytes > most_live_bytes) most_live_bytes = live_bytes;
@@ -85,9 +101,13 @@ class LargeBlocks {
   /// `may_spare`: its pages may be kept.
   void free(LargeRecord* record, bool may_spare);
   /// `may_spare`: spare pages may come to lie in it. `room`: so much more address space behind it, in whole pages.
-  [[nodiscard]] void* allocate(std::size_t size, std::size_t alignment, bool may_spare, std::size_t room);
+  [[nodiscard]] void* allocate(const Request& request, std::size_t alignment, bool may_spare, std::size_t room);
   /// false: there is no room, and nothing happened.
-  [[nodiscard]] bool grow_in_place(LargeRecord& record, std::size_t usable);
+  [[nodiscard]] bool grow_in_place(LargeRecord& record, std::size_t size);
+  /// A block in its place has another size now.
+  void note_size(LargeRecord& record, std::size_t size);
+  /// Dies if something was written right behind what was asked for.
+  void check_slack(const LargeRecord& record);
   [[nodiscard]] bool is_dense(const LargeRecord& record);
   [[nodiscard]] bool keep_spare(std::uint32_t number);
   /// Gives the spare pages that are left back to the kernel.

@@ -332,14 +332,14 @@ bool Allocator<S>::refill(ThreadHeap& heap, SizeClass cls) {
 }
 
 template <class S>
-void* Allocator<S>::allocate_slow(ThreadHeap& heap, std::size_t requested) {
-  const std::size_t extra = constants.contents.canary_extra;
-  if (requested > kLargestSlot - extra) return allocate_large(heap, requested, kGrain);
-  return allocate_in_class(heap, size_class_for(requested + extra), requested);
+void* Allocator<S>::allocate_slow(ThreadHeap& heap, Request request) {
+  const SizeClass cls = class_for(request.size, kGrain);
+  if (cls == kClassCount) return allocate_large(heap, request, kGrain);
+  return allocate_in_class(heap, cls, request);
 }
 
 template <class S>
-void* Allocator<S>::serve(ThreadHeap& heap, SizeClass cls, std::size_t requested) {
+void* Allocator<S>::serve(ThreadHeap& heap, SizeClass cls, const Request& request) {
   Cursor& cursor = heap.cursors[cls];
   if (cursor.offered() == 0 && !refill(heap, cls)) return nullptr;
   if (cursor.next == nullptr) {
@@ -347,7 +347,16 @@ void* Allocator<S>::serve(ThreadHeap& heap, SizeClass cls, std::size_t requested
     if (heap.noise_left < sizeof heap.noise / 2) draw_noise(heap);
     pick_next(heap, cursor);
   }
-  void* const slot = hand_out(constants.contents, heap, cursor, requested);
+  const auto lay_end = [&](SlotLine* line, std::uint64_t place, void* at, std::size_t slot_size) {
+    const ContentRules& rules = constants.contents;
+    if (rules.exact || rules.families) {
+      const SlotNotes notes = notes_of(cursor.open->chunk, line, place);
+      if (rules.families) notes.set_family(request.family);
+      if (rules.exact) note_size(rules, notes, request.size);
+    }
+    set_canary(rules, line, place, at, request.size, slot_size);
+  };
+  void* const slot = hand_out(heap, cursor, request.size, lay_end);
   if (slot == nullptr) die_at_hand_out(cursor);
   return slot;
 }
@@ -362,11 +371,11 @@ bool Allocator<S>::borrows(const ThreadHeap& heap, SizeClass cls) const {
 }
 
 template <class S>
-void* Allocator<S>::allocate_borrowed(ThreadHeap& heap, SizeClass cls, std::size_t requested) {
+void* Allocator<S>::allocate_borrowed(ThreadHeap& heap, SizeClass cls, Request request) {
   ThreadHeap* const shared = borrow_heap(heap);
   if (shared == nullptr) return nullptr;
   shared->enter();
-  void* const slot = serve(*shared, cls, requested);
+  void* const slot = serve(*shared, cls, request);
   shared->leave();
   return_heap(heap);
   ++heap.lent[cls];
@@ -374,7 +383,7 @@ void* Allocator<S>::allocate_borrowed(ThreadHeap& heap, SizeClass cls, std::size
 }
 
 template <class S>
-void* Allocator<S>::allocate_in_class(ThreadHeap& heap, SizeClass cls, std::size_t requested) {
+void* Allocator<S>::allocate_in_class(ThreadHeap& heap, SizeClass cls, Request request) {
   ThreadHeap* own = &heap;
   if (heap.is_busy()) {
     own = S::kProcess ? process_heap_slow() : nested_heap(heap);
@@ -387,26 +396,25 @@ void* Allocator<S>::allocate_in_class(ThreadHeap& heap, SizeClass cls, std::size
   }
   own->enter();
   void* slot = nullptr;
-  if (borrows(*own, cls)) slot = allocate_borrowed(*own, cls, requested);
-  if (slot == nullptr) slot = serve(*own, cls, requested);
+  if (borrows(*own, cls)) slot = allocate_borrowed(*own, cls, request);
+  if (slot == nullptr) slot = serve(*own, cls, request);
   own->leave();
   if constexpr (S::kProcess) process_heap_done(own);
   return slot;
 }
 
 template <class S>
-void* Allocator<S>::allocate_large(ThreadHeap& heap, std::size_t requested, std::size_t alignment) {
-  if (requested > static_cast<std::size_t>(PTRDIFF_MAX)) return nullptr;
+void* Allocator<S>::allocate_large(ThreadHeap& heap, Request request, std::size_t alignment) {
+  if (request.size > static_cast<std::size_t>(PTRDIFF_MAX)) return nullptr;
   if constexpr (S::kProcess) {
     if (!process_is_started()) (void)process_heap_slow();
   }
-  if (requested == 0) requested = 1;
   void* block = nullptr;
   std::uint64_t grown = 0;
   {
     const ArenaLocked<S> locked(arena, constants);
     const std::uint64_t most = large.most_live_bytes;
-    block = large.allocate(requested, alignment);
+    block = large.allocate(request, alignment);
     grown = large.most_live_bytes - most;
   }
   if (grown != 0 && !heap.is_busy()) {
@@ -416,9 +424,9 @@ void* Allocator<S>::allocate_large(ThreadHeap& heap, std::size_t requested, std:
   }
   if (block == nullptr && !heap.is_busy() && give_back_empty(heap)) {
     const ArenaLocked<S> locked(arena, constants);
-    block = large.allocate(requested, alignment);
+    block = large.allocate(request, alignment);
   }
-  if (block != nullptr) sanitizer::mark_live(block, requested, align_up(requested, constants.page));
+  if (block != nullptr) sanitizer::mark_live(block, request.size, align_up(request.size, constants.page));
   return block;
 }
 
@@ -481,16 +489,16 @@ bool Allocator<S>::give_back_all(ThreadHeap& heap) {
   return any;
 }
 
-#define STAVE_REFILL(S)                                                                \
-  template bool Allocator<S>::refill(ThreadHeap&, SizeClass);                          \
-  template void* Allocator<S>::allocate_slow(ThreadHeap&, std::size_t);                \
-  template void* Allocator<S>::allocate_in_class(ThreadHeap&, SizeClass, std::size_t); \
-  template void* Allocator<S>::allocate_borrowed(ThreadHeap&, SizeClass, std::size_t); \
-  template void* Allocator<S>::allocate_large(ThreadHeap&, std::size_t, std::size_t);  \
-  template void Allocator<S>::retire_current(ThreadHeap&, SizeClass);                  \
-  template void Allocator<S>::close_chunk(ThreadHeap&, OpenChunk&);                    \
-  template void Allocator<S>::draw_noise(ThreadHeap&);                                 \
-  template bool Allocator<S>::give_back_empty(ThreadHeap&);                            \
+#define STAVE_REFILL(S)                                                            \
+  template bool Allocator<S>::refill(ThreadHeap&, SizeClass);                      \
+  template void* Allocator<S>::allocate_slow(ThreadHeap&, Request);                \
+  template void* Allocator<S>::allocate_in_class(ThreadHeap&, SizeClass, Request); \
+  template void* Allocator<S>::allocate_borrowed(ThreadHeap&, SizeClass, Request); \
+  template void* Allocator<S>::allocate_large(ThreadHeap&, Request, std::size_t);  \
+  template void Allocator<S>::retire_current(ThreadHeap&, SizeClass);              \
+  template void Allocator<S>::close_chunk(ThreadHeap&, OpenChunk&);                \
+  template void Allocator<S>::draw_noise(ThreadHeap&);                             \
+  template bool Allocator<S>::give_back_empty(ThreadHeap&);                        \
   template bool Allocator<S>::give_back_all(ThreadHeap&);
 STAVE_INSTANTIATE(STAVE_REFILL);
 

@@ -58,7 +58,7 @@ void Allocator<S>::signal_owner(ThreadHeap& owner, Chunk* chunk) {
 }
 
 template <class S>
-void Allocator<S>::remote_free(void* pointer, const SlotRef& slot) {
+void Allocator<S>::remote_free(void* pointer, const SlotRef& slot, Claim claim) {
   Chunk* const chunk = slot.chunk;
   SlotLine* const line = slot.line;
   const std::uint64_t bit = slot.bit();
@@ -72,6 +72,9 @@ void Allocator<S>::remote_free(void* pointer, const SlotRef& slot) {
   if ((line->live.load(std::memory_order_acquire) & bit) == 0) [[unlikely]] {
     die_of_slot(pointer, Fault::double_free);
   }
+  const SlotNotes notes = notes_of(chunk, line, slot.place);
+  if (!claim_fits(notes, chunk->size_class(), claim)) [[unlikely]]
+    die_of_claim(slot, claim);
   // For a fork's child, which repairs only chunks and processes where marks can be. Ordered before the mark by its
   // release.
   if (chunk->visited.load(std::memory_order_relaxed) == 0) [[unlikely]] {
@@ -83,11 +86,9 @@ void Allocator<S>::remote_free(void* pointer, const SlotRef& slot) {
     die_of_slot(pointer, Fault::double_free);
   // The slot is this thread's alone now. Its owner zeroes it: here that could meet the next user, if the owner frees it
   // as well at this moment.
-  if (!end_holds(constants.contents, line, slot.place, pointer, constants.shapes[chunk->size_class()].slot_size))
-      [[unlikely]] {
-    die_of_contents(Fault::overflow, kCanaryChanged, slot, "marked");
-  }
-  sanitizer::mark_free(pointer, constants.shapes[chunk->size_class()].slot_size);
+  if (!end_holds(constants.contents, notes)) [[unlikely]]
+    die_of_contents(Fault::overflow, kEndChanged, slot, "marked");
+  sanitizer::mark_free(pointer, notes.slot_size);
   yield("remote-free-before-done");
 #if defined(STAVE_MUTANT_forget_remote_free)
   if (bit == 1U << 7) return;
@@ -159,7 +160,7 @@ void Allocator<S>::drain_inbox(ThreadHeap& heap) {
 }
 
 #define STAVE_REMOTE_FREE(S)                                                    \
-  template void Allocator<S>::remote_free(void*, const SlotRef&);               \
+  template void Allocator<S>::remote_free(void*, const SlotRef&, Claim);        \
   template void Allocator<S>::clear_slots(Chunk*, SlotLine*, std::uint64_t);    \
   template void Allocator<S>::collect_word(ThreadHeap&, Chunk*, std::uint32_t); \
   template void Allocator<S>::drain_inbox(ThreadHeap&);                         \

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 // Sizes: usable_size, realloc, alignment, and the frees that are not of a slot.
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <optional>
@@ -17,8 +18,8 @@ bool fits_well(std::size_t size, std::size_t usable) { return size <= usable && 
 
 }  // namespace
 
-/// The slot of an open chunk that begins at `pointer`, if one does, is taken back. nullptr: nothing was changed.
-STAVE_FAST Chunk* take_back(const ContentRules& contents, OpenChunk* open, void* pointer) {
+template <class S>
+Chunk* Allocator<S>::take_back_slot(OpenChunk* open, void* pointer, const Claim& claim) {
   const std::uintptr_t offset = address_of(pointer) - address_of(open->first_slot);
   if (offset >= open->slots_bytes) return nullptr;
   const SlotIndex slot = slot_index(open->reciprocal, offset);
@@ -32,35 +33,37 @@ STAVE_FAST Chunk* take_back(const ContentRules& contents, OpenChunk* open, void*
     SlotLine* line;
     std::size_t slot_size;
   } where = {open->words() + slot.index / 64, chunk->lines() + slot.index / 64, open->slot_size};
-  return take_back<false>(contents, where, slot.index % 64, pointer) ? chunk : nullptr;
+  const ContentRules& rules = here().constants.contents;
+  const auto fits = [&] { return here().may_free(chunk, where.line, slot.index % 64, claim); };
+  return take_back<false>(rules, where, slot.index % 64, pointer, fits) ? chunk : nullptr;
 }
 
 template <class S>
-void Allocator<S>::deallocate_slow(ThreadHeap& heap, void* pointer) {
-  Chunk* const chunk = take_back(here().constants.contents, heap.nearby_of(pointer), pointer);
-  if (chunk == nullptr) return here().deallocate_farther(heap, pointer);
+void Allocator<S>::deallocate_slow(ThreadHeap& heap, void* pointer, Claim claim) {
+  Chunk* const chunk = here().take_back_slot(heap.nearby_of(pointer), pointer, claim);
+  if (chunk == nullptr) return here().deallocate_farther(heap, pointer, claim);
   here().gained_last(heap, chunk);
 }
 
 template <class S>
-void Allocator<S>::deallocate_farther(ThreadHeap& heap, void* pointer) {
+void Allocator<S>::deallocate_farther(ThreadHeap& heap, void* pointer, Claim claim) {
   if (pointer == nullptr) return heap.leave();
   const RegistryEntry entry = arena.registry.find(address_of(pointer));
   Chunk* const chunk = header_of(entry);
-  if (!entry.is_chunk() || !free_local(heap, chunk, entry, pointer)) [[unlikely]] {
+  if (!entry.is_chunk() || !free_local(heap, chunk, entry, pointer, claim)) [[unlikely]] {
     heap.leave();
-    return deallocate_elsewhere(heap, pointer);
+    return deallocate_elsewhere(heap, pointer, claim);
   }
   gained_last(heap, chunk);
 }
 
 template <class S>
-bool Allocator<S>::free_local(ThreadHeap& heap, Chunk* chunk, RegistryEntry entry, void* pointer) {
+bool Allocator<S>::free_local(ThreadHeap& heap, Chunk* chunk, RegistryEntry entry, void* pointer, const Claim& claim) {
   if (chunk->owner != &heap) return false;
   const SizeClass cls = entry.size_class();
   if (OpenChunk* const open = record_of(heap, cls, chunk)) {
     heap.nearby_of(pointer) = open;
-    return take_back(constants.contents, open, pointer) != nullptr;
+    return take_back_slot(open, pointer, claim) != nullptr;
   }
   if (!header_holds_for(constants.keys.header, chunk, entry, &heap)) return false;
   const std::optional<SlotRef> slot = slot_at(constants.shapes[cls], chunk, pointer);
@@ -68,19 +71,18 @@ bool Allocator<S>::free_local(ThreadHeap& heap, Chunk* chunk, RegistryEntry entr
   SlotLine* const line = slot->line;
   const std::uint64_t live = line->live.load(std::memory_order_relaxed);
   if (!has_bit(live & ~line->marked.load(std::memory_order_relaxed), slot->place)) return false;
-  if (!end_holds(constants.contents, line, slot->place, pointer, kSlotSizes[cls])) return false;
-  if (constants.contents.neighbours && !front_holds(constants.contents, line, slot->place, pointer, kSlotSizes[cls]))
-    return false;
-  sanitizer::mark_free(pointer, kSlotSizes[cls]);
+  const SlotNotes notes = notes_of(chunk, line, slot->place);
+  if (!own_canary_holds(constants.contents, notes) || !may_free(chunk, line, slot->place, claim)) return false;
+  sanitizer::mark_free(pointer, notes.slot_size);
   return free_in_word(chunk, nullptr, line, live, line->held, slot->bit());
 }
 
 template <class S>
-void Allocator<S>::deallocate_elsewhere(ThreadHeap& heap, void* pointer) {
+void Allocator<S>::deallocate_elsewhere(ThreadHeap& heap, void* pointer, Claim claim) {
   const RegistryEntry entry = arena.registry.find(address_of(pointer));
-  if (!entry.is_chunk()) return deallocate_large(pointer, entry);
+  if (!entry.is_chunk()) return deallocate_large(pointer, entry, claim);
   const SlotRef slot = resolve(*this, pointer, entry, Fault::double_free);
-  if (slot.chunk->owner != &heap || heap.is_busy()) return remote_free(pointer, slot);
+  if (slot.chunk->owner != &heap || heap.is_busy()) return remote_free(pointer, slot, claim);
   const std::uint64_t live = slot.line->live.load(std::memory_order_relaxed);
   const std::uint64_t marked = slot.line->marked.load(std::memory_order_relaxed);
 #if defined(STAVE_MUTANT_second_free_local_local)
@@ -89,24 +91,45 @@ void Allocator<S>::deallocate_elsewhere(ThreadHeap& heap, void* pointer) {
   if (has_bit(marked, slot.place)) return;
 #endif
   if (!has_bit(live & ~marked, slot.place)) die_of_slot(pointer, Fault::double_free);
-  if (!end_holds(constants.contents, slot.line, slot.place, pointer, kSlotSizes[entry.size_class()])) {
-    die_of_contents(Fault::overflow, kCanaryChanged, slot, "live");
-  }
-  if (!front_holds(constants.contents, slot.line, slot.place, pointer, kSlotSizes[entry.size_class()])) {
-    die_of_front(slot);
-  }
+  const SlotNotes notes = notes_of(slot.chunk, slot.line, slot.place);
+  if (!end_holds(constants.contents, notes)) die_of_contents(Fault::overflow, kEndChanged, slot, "live");
+  if (!front_holds(constants.contents, notes)) die_of_front(slot);
+  if (!claim_fits(notes, entry.size_class(), claim)) die_of_claim(slot, claim);
   die_in_chunk(Fault::corrupt_bitmap, "a bitmap is not as its owner left it", slot.chunk, slot.line);
 }
 
 template <class S>
-void Allocator<S>::deallocate_large(void* pointer, RegistryEntry entry) {
+bool Allocator<S>::may_free_asked(Chunk* chunk, SlotLine* line, std::uint64_t place, Claim claim) const {
+  const ContentRules& rules = constants.contents;
+  const SlotNotes notes = notes_of(chunk, line, place);
+  return front_holds(rules, notes) && (!rules.exact || slack_holds(rules, notes)) &&
+         claim_fits(notes, chunk->size_class(), claim);
+}
+
+template <class S>
+bool Allocator<S>::size_claim_fits(const SlotNotes& notes, SizeClass cls, const Claim& claim) const {
+  const ContentRules& rules = constants.contents;
+#if defined(STAVE_MUTANT_size_not_checked)
+  return true;
+#endif
+  if (!rules.sized) return true;
+  if (rules.sized_exactly) return notes.size(rules) == claim.size;
+  if (class_for(claim.size, claim.alignment()) == cls) return true;
+  // realloc may have left it where it was.
+  return claim.family == Family::malloc && fits_well(claim.size, notes.capacity());
+}
+
+template <class S>
+void Allocator<S>::deallocate_large(void* pointer, RegistryEntry entry, const Claim& claim) {
   if (pointer == nullptr) return;
   if (entry.kind() == UnitKind::large) {
     const ArenaLocked<S> locked(arena, constants);
     // Read again: the block may have gone before we held the lock.
     const RegistryEntry now = arena.registry.find(address_of(pointer));
     if (now.kind() == UnitKind::large) {
-      large.free(large.find_live(pointer, now, Fault::double_free));
+      LargeRecord* const record = large.find_live(pointer, now, Fault::double_free);
+      large.check_claim(*record, claim);
+      large.free(record);
       return;
     }
   }
@@ -115,14 +138,19 @@ void Allocator<S>::deallocate_large(void* pointer, RegistryEntry entry) {
 }
 
 template <class S>
+SlotRef Allocator<S>::live_slot(const void* pointer, RegistryEntry entry, Fault freed_fault) {
+  const SlotRef slot = resolve(*this, pointer, entry, freed_fault);
+  const std::uint64_t live = slot.line->live.load(std::memory_order_acquire);
+  if ((live & ~slot.line->marked.load(std::memory_order_acquire) & slot.bit()) == 0) die_of_slot(pointer, freed_fault);
+  return slot;
+}
+
+template <class S>
 std::size_t Allocator<S>::usable_size(const void* pointer, Fault freed_fault) {
   const RegistryEntry entry = arena.registry.find(address_of(pointer));
   if (entry.is_chunk()) {
-    const SlotRef slot = resolve(*this, pointer, entry, freed_fault);
-    const std::uint64_t live = slot.line->live.load(std::memory_order_acquire);
-    if ((live & ~slot.line->marked.load(std::memory_order_acquire) & slot.bit()) == 0)
-      die_of_slot(pointer, freed_fault);
-    const std::size_t usable = kSlotSizes[entry.size_class()] - (has_canary(slot.line, slot.place) ? kCanaryBytes : 0);
+    const SlotRef slot = live_slot(pointer, entry, freed_fault);
+    const std::size_t usable = notes_of(slot.chunk, slot.line, slot.place).size(constants.contents);
     sanitizer::mark_live(pointer, usable, usable);  // who asks may write all of it
     return usable;
   }
@@ -130,7 +158,7 @@ std::size_t Allocator<S>::usable_size(const void* pointer, Fault freed_fault) {
     const ArenaLocked<S> locked(arena, constants);
     const RegistryEntry now = arena.registry.find(address_of(pointer));
     if (now.kind() == UnitKind::large) {
-      const std::size_t usable = large.find_live(pointer, now, freed_fault)->usable;
+      const std::size_t usable = large.size(*large.find_live(pointer, now, freed_fault));
       sanitizer::mark_live(pointer, usable, usable);
       return usable;
     }
@@ -148,11 +176,12 @@ bool Allocator<S>::bounds_of(const void* address, void** start, std::size_t* siz
     const std::uintptr_t offset = address_of(address) - address_of(chunk->start()) - shape.slots_offset;
     if (offset >= shape.slots_bytes) return false;
     const std::uint64_t index = slot_index(shape.reciprocal, offset).index;
-    const SlotLine& line = chunk->lines()[index / 64];
+    SlotLine& line = chunk->lines()[index / 64];
     const std::uint64_t live = line.live.load(std::memory_order_acquire) & ~line.marked.load(std::memory_order_acquire);
     if ((live >> (index & 63) & 1) == 0) return false;
-    *start = chunk->start() + shape.slots_offset + index * std::size_t{shape.slot_size};
-    *size = shape.slot_size - (has_canary(&line, index & 63) ? kCanaryBytes : 0);
+    const SlotNotes notes = notes_of(chunk, &line, index & 63);
+    *start = notes.slot;
+    *size = notes.size(constants.contents);
     return true;
   }
   if (entry.kind() != UnitKind::large) return false;
@@ -161,37 +190,70 @@ bool Allocator<S>::bounds_of(const void* address, void** start, std::size_t* siz
   const LargeRecord* const record = now.kind() == UnitKind::large ? large.find_around(address, now) : nullptr;
   if (record == nullptr) return false;
   *start = reinterpret_cast<void*>(record->base);
-  *size = record->usable;
+  *size = large.size(*record);
   return true;
 }
 
 template <class S>
 void* Allocator<S>::reallocate(ThreadHeap& heap, void* pointer, std::size_t size) {
-  const std::size_t usable = usable_size(pointer, Fault::freed_pointer);
-  if (usable == 0) [[unlikely]]
-    return reallocate_foreign(pointer, size);
-  if (usable > kLargestSlot) {
-    if (size > kLargestSlot && size <= static_cast<std::size_t>(PTRDIFF_MAX)) {
-      const ArenaLocked<S> locked(arena, constants);
-      const RegistryEntry entry = arena.registry.find(address_of(pointer));
-      LargeRecord* const record = large.find_live(pointer, entry, Fault::freed_pointer);
-      if (void* const block = large.resize(record, size)) {
-        const RegistryEntry now = arena.registry.find(address_of(block));
-        sanitizer::mark_live(block, size, large.find_live(block, now, Fault::freed_pointer)->usable);
-        return block;
-      }
+  const RegistryEntry entry = arena.registry.find(address_of(pointer));
+  std::size_t copied = 0;
+  if (entry.is_chunk()) {
+    const SlotRef slot = live_slot(pointer, entry, Fault::freed_pointer);
+    if (resize_slot(slot, size, &copied)) {
+      if (!heap.is_busy()) ++heap.served;
+      return pointer;
     }
-  }
-  if (fits_well(size, usable)) {
-    sanitizer::mark_live(pointer, size, usable);
-    if (!heap.is_busy()) ++heap.served;
-    return pointer;
+  } else {
+    if (entry.kind() == UnitKind::vacant) die_of_slot(pointer, Fault::freed_pointer);
+    bool is_large = false;
+    void* const block = resize_large(pointer, size, &is_large, &copied);
+    if (!is_large) {
+      (void)usable_size_of_foreign(pointer);  // says what is to be said of it
+      return reallocate_foreign(pointer, size);
+    }
+    if (block != nullptr) return block;
   }
   void* const fresh = allocate(*this, heap, size);
   if (fresh == nullptr) return nullptr;
-  std::memcpy(fresh, pointer, size < usable ? size : usable);
+  std::memcpy(fresh, pointer, std::min(size, copied));
   deallocate(*this, heap, pointer);
   return fresh;
+}
+
+template <class S>
+bool Allocator<S>::resize_slot(const SlotRef& slot, std::size_t size, std::size_t* old_size) {
+  const ContentRules& rules = constants.contents;
+  const SlotNotes notes = notes_of(slot.chunk, slot.line, slot.place);
+  if (!end_holds(rules, notes)) die_of_contents(Fault::overflow, kEndChanged, slot, "live");
+  if (!family_fits(rules, notes.family(), {})) die_of_claim(slot, {});
+  *old_size = notes.size(rules);
+  if (!fits_well(size, notes.capacity())) return false;
+  if (rules.exact) {
+    if (notes.slot_size - size > kMostSlack) return false;
+    note_size(rules, notes, size);
+  }
+  sanitizer::mark_live(notes.slot, size, notes.capacity());
+  return true;
+}
+
+template <class S>
+void* Allocator<S>::resize_large(void* pointer, std::size_t size, bool* is_large, std::size_t* old_size) {
+  const ArenaLocked<S> locked(arena, constants);
+  const RegistryEntry entry = arena.registry.find(address_of(pointer));
+  *is_large = entry.kind() == UnitKind::large;
+  if (!*is_large) return nullptr;
+  LargeRecord* const record = large.find_live(pointer, entry, Fault::freed_pointer);
+  large.check_claim(*record, {});
+  *old_size = large.size(*record);
+  if (size > static_cast<std::size_t>(PTRDIFF_MAX)) return nullptr;
+  // What has shrunk to the size of a slot moves into one.
+  if (class_for(size, kGrain) != kClassCount && !fits_well(size, record->usable)) return nullptr;
+  void* const block = large.resize(record, size);
+  if (block == nullptr) return nullptr;
+  const LargeRecord& now = *large.find_live(block, arena.registry.find(address_of(block)), Fault::freed_pointer);
+  sanitizer::mark_live(block, size, now.usable);
+  return block;
 }
 
 template <class S>
@@ -207,33 +269,39 @@ void* Allocator<S>::allocate_zeroed(ThreadHeap& heap, std::size_t count, std::si
 }
 
 template <class S>
-void* Allocator<S>::allocate_aligned(ThreadHeap& heap, std::size_t alignment, std::size_t size) {
-  if (alignment <= kGrain) return allocate(*this, heap, size);
-#if defined(STAVE_MUTANT_wrong_alignment)
-  if (alignment <= 4 * kGrain) return allocate(*this, heap, size);
-#endif
-  if (alignment <= constants.page) {
-    // Slot 0 lies on a page, so slots are as aligned as their size is. Each power of two has a class.
-    const std::size_t extra = constants.contents.canary_extra;
-    const std::size_t rounded = size <= kLargestSlot ? align_up((size == 0 ? 1 : size) + extra, alignment) : size;
-    if (rounded <= kLargestSlot) {
-      for (SizeClass cls = size_class_for(rounded); cls != kClassCount; ++cls) {
-        if (kSlotSizes[cls] % alignment != 0) continue;
-        return allocate_in_class(heap, cls, size);
-      }
-    }
-  }
-  return allocate_large(heap, size, alignment);
+SizeClass Allocator<S>::class_for(std::size_t size, std::size_t alignment) const {
+  // Slot 0 lies on a page, so slots are as aligned as their size is. Each power of two has a class.
+  if (size > kLargestSlot || alignment > constants.page) return kClassCount;
+  const std::size_t wanted = (size == 0 ? 1 : size) + constants.contents.canary_extra;
+  const std::size_t rounded = align_up(wanted, alignment);
+  if (rounded > kLargestSlot) return kClassCount;
+  SizeClass cls = size_class_for(rounded);
+  while (cls != kClassCount && kSlotSizes[cls] % alignment != 0) ++cls;
+  return cls;
 }
 
-#define STAVE_SIZES(S)                                                                 \
-  template void Allocator<S>::deallocate_slow(ThreadHeap&, void*);                     \
-  template void Allocator<S>::deallocate_elsewhere(ThreadHeap&, void*);                \
-  template std::size_t Allocator<S>::usable_size(const void*, Fault);                  \
-  template bool Allocator<S>::bounds_of(const void*, void**, std::size_t*);            \
-  template void* Allocator<S>::reallocate(ThreadHeap&, void*, std::size_t);            \
-  template void* Allocator<S>::allocate_zeroed(ThreadHeap&, std::size_t, std::size_t); \
-  template void* Allocator<S>::allocate_aligned(ThreadHeap&, std::size_t, std::size_t);
+template <class S>
+void* Allocator<S>::allocate_aligned(ThreadHeap& heap, std::size_t alignment, Request request) {
+#if defined(STAVE_MUTANT_wrong_alignment)
+  if (alignment <= 4 * kGrain) alignment = kGrain;
+#endif
+  if (alignment <= kGrain) return allocate(*this, heap, request);
+  const SizeClass cls = class_for(request.size, alignment);
+  if (cls == kClassCount) return allocate_large(heap, request, alignment);
+  return allocate_in_class(heap, cls, request);
+}
+
+#define STAVE_SIZES(S)                                                                          \
+  template SizeClass Allocator<S>::class_for(std::size_t, std::size_t) const;                   \
+  template bool Allocator<S>::size_claim_fits(const SlotNotes&, SizeClass, const Claim&) const; \
+  template bool Allocator<S>::may_free_asked(Chunk*, SlotLine*, std::uint64_t, Claim) const;    \
+  template void Allocator<S>::deallocate_slow(ThreadHeap&, void*, Claim);                       \
+  template void Allocator<S>::deallocate_elsewhere(ThreadHeap&, void*, Claim);                  \
+  template std::size_t Allocator<S>::usable_size(const void*, Fault);                           \
+  template bool Allocator<S>::bounds_of(const void*, void**, std::size_t*);                     \
+  template void* Allocator<S>::reallocate(ThreadHeap&, void*, std::size_t);                     \
+  template void* Allocator<S>::allocate_zeroed(ThreadHeap&, std::size_t, std::size_t);          \
+  template void* Allocator<S>::allocate_aligned(ThreadHeap&, std::size_t, Request);
 STAVE_INSTANTIATE(STAVE_SIZES);
 
 }  // namespace stave

@@ -83,32 +83,31 @@ class TestHeap {
 
   // --- what a program does, by logical thread -----------------------------------------------------------------------
 
-  [[nodiscard]] void* allocate(unsigned thread, std::size_t size) {
+  [[nodiscard]] void* allocate(unsigned thread, Request request) {
     ThreadHeap* const heap = heap_of(thread);
-    return heap == nullptr ? nullptr : stave::allocate(*allocator_, *heap, size);
+    return heap == nullptr ? nullptr : stave::allocate(*allocator_, *heap, request);
   }
   [[nodiscard]] void* allocate_zeroed(unsigned thread, std::size_t count, std::size_t size) {
     ThreadHeap* const heap = heap_of(thread);
     return heap == nullptr ? nullptr : allocator_->allocate_zeroed(*heap, count, size);
   }
-  [[nodiscard]] void* allocate_aligned(unsigned thread, std::size_t alignment, std::size_t size) {
+  [[nodiscard]] void* allocate_aligned(unsigned thread, std::size_t alignment, Request request) {
     ThreadHeap* const heap = heap_of(thread);
-    return heap == nullptr ? nullptr : allocator_->allocate_aligned(*heap, alignment, size);
+    return heap == nullptr ? nullptr : allocator_->allocate_aligned(*heap, alignment, request);
   }
   [[nodiscard]] void* reallocate(unsigned thread, void* pointer, std::size_t size) {
     ThreadHeap* const heap = heap_of(thread);
     return heap == nullptr ? nullptr : allocator_->reallocate(*heap, pointer, size);
   }
-  void deallocate(unsigned thread, void* pointer) {
+  void deallocate(unsigned thread, void* pointer, const Claim& claim = {}) {
     ThreadHeap* const own = threads_[thread];
-    stave::deallocate(*allocator_, own != nullptr ? *own : const_cast<ThreadHeap&>(g_no_heap), pointer);
+    stave::deallocate(*allocator_, own != nullptr ? *own : const_cast<ThreadHeap&>(g_no_heap), pointer, claim);
   }
   /// The class that serves a request of this size, canary and all.
-  [[nodiscard]] SizeClass class_for(std::size_t size) const {
-    return size_class_for(size + allocator_->constants.contents.canary_extra);
-  }
+  [[nodiscard]] SizeClass class_for(std::size_t size) const { return allocator_->class_for(size, kGrain); }
   /// What usable_size says of it.
   [[nodiscard]] std::size_t usable_for(std::size_t size) const {
+    if (allocator_->constants.contents.exact) return size;
     const std::size_t slot = kSlotSizes[class_for(size)];
     return size + allocator_->constants.contents.canary_need <= slot ? slot - kCanaryBytes : slot;
   }

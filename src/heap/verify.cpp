@@ -56,7 +56,7 @@ VerifyResult Allocator<S>::verify() const {
     if (!repaired) return;  // torn by a fork, and not used since
     ++whole;
     for (std::uint32_t i = 0; i != shape.line_count(); ++i) {
-      const SlotLine& line = chunk->lines()[i];
+      SlotLine& line = chunk->lines()[i];
       const std::uint64_t live = line.live.load(std::memory_order_relaxed);
       const std::uint64_t marked = line.marked.load(std::memory_order_relaxed);
       const std::uint64_t done = line.done.load(std::memory_order_relaxed);
@@ -80,8 +80,10 @@ VerifyResult Allocator<S>::verify() const {
       for (std::uint32_t place = 0; findings.ok() && place != 64 && has_bit(opened, place); ++place) {
         char* const slot = chunk->start() + shape.slots_offset + (i * std::size_t{64} + place) * shape.slot_size;
         if (has_bit(live, place)) {
-          findings.expect(end_holds(constants.contents, &line, place, slot, shape.slot_size),
-                          "L5 the canary behind an allocation holds", slot);
+          // Where nothing is noted yet, a fork tore a hand-out.
+          const SlotNotes notes = notes_of(chunk, &line, place);
+          findings.expect(!has_canary(&line, place) || end_holds(constants.contents, notes),
+                          "L5 what lies behind an allocation in its slot holds", slot);
         } else if (constants.contents.zero_mask != 0) {
           findings.expect(is_zero(slot, shape.slot_size), "L6 a free slot is zero", slot);
         }
@@ -158,22 +160,26 @@ Stats Allocator<S>::stats() const {
     const SizeClass cls = arena.registry.find(address_of(chunk)).size_class();
     std::uint64_t live = 0;
     for (std::size_t i = 0; i != constants.shapes[cls].line_count(); ++i) {
-      const SlotLine& line = chunk->lines()[i];
+      SlotLine& line = chunk->lines()[i];
       const std::uint64_t marked = line.marked.load(std::memory_order_relaxed);
       const std::uint64_t unmarked = line.live.load(std::memory_order_relaxed) & ~marked;
       live += count_bits(unmarked);
-      stats.live_bytes -= kCanaryBytes * count_bits(line.canary.load(std::memory_order_relaxed) & unmarked);
+      for (std::uint64_t left = unmarked; left != 0; left &= left - 1) {
+        const auto place = static_cast<std::uint64_t>(std::countr_zero(left));
+        stats.live_bytes += notes_of(chunk, &line, place).size(constants.contents);
+      }
       stats.held_slots += count_bits(held_in(*static_cast<const ThreadHeap*>(chunk->owner), chunk, &line) | marked);
     }
     stats.live_allocations += live;
-    stats.live_bytes += live * kSlotSizes[cls];
   });
   for (const ThreadHeap* heap = heaps; heap != nullptr; heap = heap->next) {
     stats.calls_served += heap->served;
     for (const Cursor& cursor : heap->cursors) stats.calls_served -= count_bits(cursor.offered());
   }
   stats.live_allocations += large.live_count;
-  stats.live_bytes += large.live_bytes;
+  large.for_each_record([&](const LargeRecord& record, std::uint32_t) {
+    if (record.state == LargeRecord::State::live) stats.live_bytes += large.size(record);
+  });
   stats.large_blocks = large.live_count;
   stats.large_bytes = large.live_bytes;
   stats.calls_served += large.served;

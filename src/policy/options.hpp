@@ -21,6 +21,11 @@ inline constexpr std::uint64_t kCanaryOff = 0;
 inline constexpr std::uint64_t kCanaryInSlack = 1;
 inline constexpr std::uint64_t kCanaryAlways = 2;
 
+/// Words of the option sized_free.
+inline constexpr std::uint64_t kSizedOff = 0;
+inline constexpr std::uint64_t kSizedByClass = 1;
+inline constexpr std::uint64_t kSizedExact = 2;
+
 /// The resolved options of an allocator; read-only once it has started.
 struct Options {
   Profile profile = Profile::standard;

@@ -1,0 +1,15 @@
+// FAULT: overflow
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// A large allocation that is written a byte too many, which no canary sees.
+#include "misuse.hpp"
+
+int main() {
+  begin();
+  char* block = take(1000001);
+#ifndef CONTROL
+  block = at(block);
+  block[1000001] = 1;
+#endif
+  free(block);
+  return survived();
+}

@@ -1,0 +1,15 @@
+// FAULT: overflow
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// A medium allocation that is written a byte too many, freed by another thread.
+#include "misuse.hpp"
+
+int main() {
+  begin();
+  char* block = take(40001);
+#ifndef CONTROL
+  block = at(block);
+  block[40001] = 1;
+#endif
+  elsewhere([&] { free(block); });
+  return survived();
+}

@@ -1,0 +1,15 @@
+// FAULT: overflow
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// A small allocation that is written a byte too many, then realloc.
+#include "misuse.hpp"
+
+int main() {
+  begin();
+  char* block = take(33);
+#ifndef CONTROL
+  block = at(block);
+  block[33] = 1;
+#endif
+  keep(realloc(block, 2 * 33));
+  return survived();
+}

@@ -1,0 +1,16 @@
+// FAULT: size-mismatch
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// A large allocation that is freed with another size.
+#include "misuse.hpp"
+
+int main() {
+  begin();
+  void* block = opaque(static_cast<void*>(malloc(kLarge)));
+#ifndef CONTROL
+  block = at(block);
+  symbol<void(void*, size_t)>("free_sized")(block, 2 * kLarge);
+#else
+  symbol<void(void*, size_t)>("free_sized")(block, kLarge);
+#endif
+  return survived();
+}

@@ -1,0 +1,16 @@
+// FAULT: size-mismatch
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// A small allocation that is deleted with another size by another thread.
+#include "misuse.hpp"
+
+int main() {
+  begin();
+  void* block = opaque(static_cast<void*>(operator new(kSmall)));
+#ifndef CONTROL
+  block = at(block);
+  elsewhere([&] { operator delete(block, 3 * kSmall); });
+#else
+  elsewhere([&] { operator delete(block, kSmall); });
+#endif
+  return survived();
+}
