@@ -88,6 +88,14 @@ function(stave_shared_options target)
     -static-libgcc -Wl,--no-undefined -Wl,-z,relro -Wl,-z,now -Wl,-z,noexecstack -Wl,-z,nodelete)
 endfunction()
 
+# Libraries with src/api/memory.cpp: what they themselves call of the functions that it defines is the C library's.
+function(stave_memory_options target)
+  target_link_options(${target} PRIVATE -Wl,--wrap=memcpy,--wrap=memmove,--wrap=memset)
+  # Loops stay loops, and jumps jumps.
+  set_source_files_properties("${PROJECT_SOURCE_DIR}/src/api/memory.cpp" PROPERTIES
+    COMPILE_OPTIONS "-U_FORTIFY_SOURCE;-fno-builtin;-foptimize-sibling-calls;$<$<CXX_COMPILER_ID:GNU>:-fno-tree-loop-distribute-patterns>")
+endfunction()
+
 # stave_core_variant(TARGET [SHARED] DEFINITIONS name=value...)
 #
 # Compiles the core again with more definitions. TARGET is a static library that stands where stave_core does; with

@@ -25,7 +25,7 @@ MARKER = re.compile(r"^touching (?P<address>0x[0-9a-f]+) pid (?P<pid>\d+)$", re.
 # The faults whose report names the pointer that the caller passed. A metadata fault names the damaged word instead.
 NAMES_THE_POINTER = {"foreign-pointer", "interior-pointer", "misaligned-pointer", "double-free", "freed-pointer",
                      "never-allocated", "overflow", "underflow", "write-after-free", "family-mismatch", "size-mismatch",
-                     "alignment-mismatch"}
+                     "alignment-mismatch", "out-of-bounds-copy"}
 
 NO_MEMORY, NOT_SERVED = 98, 99
 

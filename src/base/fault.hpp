@@ -33,6 +33,13 @@ struct FaultRecord {
   bool large = false;             ///< the address belongs to a large block
   const char* state = nullptr;    ///< live, held, marked, free, never-used
   const void* changed = nullptr;  ///< the first byte of the slot that is not as it was left
+
+  // Of a memory function.
+  const char* function = nullptr;    ///< its name
+  const char* access = nullptr;      ///< what it would do: read or write
+  std::size_t bytes = 0;             ///< so many from the address on
+  const void* allocation = nullptr;  ///< the live allocation that they leave
+  std::size_t allocation_bytes = 0;  ///< how long that is
 };
 
 /// The stable kebab-case id, as it stands in reports and as a heading of SECURITY.md.

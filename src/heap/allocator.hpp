@@ -30,6 +30,17 @@ struct SlotRef {
 /// The rule of die_of_contents when a canary or the slack in front of it does not hold.
 inline constexpr const char* kEndChanged = "what lies behind the allocation in its slot was changed";
 
+/// What a memory function is about to do.
+struct Access {
+  const char* function;
+  const char* kind;  ///< "read" or "write"
+  const void* address;
+  std::size_t bytes;
+};
+
+/// Room that nothing is known of.
+inline constexpr std::size_t kNoBound = SIZE_MAX;
+
 template <class S>
 struct Allocator;
 
@@ -86,6 +97,8 @@ struct Allocator {
   [[noreturn]] STAVE_COLD void die_of_front(const SlotRef& slot);
   /// A free says of a slot what was not asked for.
   [[noreturn]] STAVE_COLD void die_of_claim(const SlotRef& slot, const Claim& claim);
+  /// It leaves the allocation where it begins, or begins in none.
+  [[noreturn]] STAVE_COLD void die_of_access(const Access& access);
   /// hand_out refused: an open word is not as its heap left it, or the slot that was picked is in use.
   [[noreturn]] STAVE_COLD void die_at_hand_out(const Cursor& cursor);
 
@@ -148,8 +161,12 @@ struct Allocator {
   /// free of what is not a live slot of this heap, or cannot be freed from inside of it: another heap's slot, a large
   /// block, or a fault, which is named.
   STAVE_SLOW void deallocate_elsewhere(ThreadHeap& heap, void* pointer, Claim claim);
-  /// The live allocation around any address. false: there is none.
+  /// The live allocation around any address. false: there is none. Takes no lock.
   [[nodiscard]] bool bounds_of(const void* address, void** start, std::size_t* size);
+  /// How many bytes the program may touch from an address on: up to the end of the live allocation around it; none if
+  /// there is no such allocation, or it ends before; kNoBound if that cannot be told. For memory functions: no lock,
+  /// nothing is changed. pre: the registry says `entry` of the address, and not `none`.
+  [[nodiscard]] STAVE_SLOW std::size_t room_at(const void* address, RegistryEntry entry);
 
   // verify.cpp
   [[nodiscard]] VerifyResult verify() const;
@@ -217,6 +234,9 @@ struct Allocator {
   }
 
  private:
+  [[nodiscard]] STAVE_SLOW std::size_t room_in_large(const void* address, RegistryEntry entry);
+  /// The state of a slot of a chunk, vacant or not.
+  [[nodiscard]] const char* state_of(RegistryEntry entry, std::size_t slot) const;
   void meet_foreign(const void* pointer);
   void put_orphan(ThreadHeap& heap);
   void link_orphan(ThreadHeap& heap);  ///< under the lock

@@ -3,6 +3,7 @@
 // From a failed check to a fault record: off the fast paths, so that each can say all that is known.
 #include <algorithm>
 #include <bit>
+#include <optional>
 
 #include "heap/allocator.hpp"
 #include "heap/instantiate.hpp"
@@ -58,19 +59,10 @@ void Allocator<S>::die_of_slot(const void* pointer, Fault freed_fault) {
   }
   const SlotIndex slot = slot_index(shape.reciprocal, offset);
   record.slot = slot.index;
-  if (entry.kind() == UnitKind::vacant) {
-    record.state = "free";
-  } else {
+  record.state = state_of(entry, slot.index);
+  if (entry.kind() != UnitKind::vacant) {
     const Chunk* const chunk = header_of(entry);
-    const SlotLine& line = chunk->lines()[slot.index / 64];
-    const std::uint64_t bit = std::uint64_t{1} << (slot.index & 63);
-    const bool live = (line.live.load(std::memory_order_relaxed) & bit) != 0;
-    const std::uint64_t held = held_in(*static_cast<const ThreadHeap*>(chunk->owner), chunk, &line);
-    record.state = (line.marked.load(std::memory_order_relaxed) & bit) != 0 ? "marked"
-                   : live                                                   ? "live"
-                   : slot.index >= chunk->opened                            ? "never-used"
-                   : (held & bit) != 0                                      ? "held"
-                                                                            : "free";
+    const bool live = has_bit(chunk->lines()[slot.index / 64].live.load(std::memory_order_relaxed), slot.index % 64);
     if (slot.exact && slot.index >= chunk->opened && !live) {
       record.fault = Fault::never_allocated;
       record.rule = "the slot lies beyond the opened part of its chunk";
@@ -138,6 +130,55 @@ void Allocator<S>::die_of_claim(const SlotRef& slot, const Claim& claim) {
 }
 
 template <class S>
+void Allocator<S>::die_of_access(const Access& access) {
+  const RegistryEntry entry = arena.registry.find(address_of(access.address));
+  FaultRecord record{.fault = Fault::out_of_bounds_copy,
+                     .rule = "the memory was freed",
+                     .address = access.address,
+                     .function = access.function,
+                     .access = access.kind,
+                     .bytes = access.bytes};
+  if (entry.kind() == UnitKind::large) {
+    record.large = true;
+    if (const std::optional<LargeRecord> block = large.glimpse(entry)) {
+      record.chunk = reinterpret_cast<void*>(block->mapping);
+      record.slot_size = block->usable;
+      record.state = block->state == LargeRecord::State::live ? "live" : "held";
+      if (block->state == LargeRecord::State::live) record.rule = "the memory lies outside of the large block";
+    }
+  } else {
+    const ClassShape& shape = constants.shapes[entry.size_class()];
+    record.chunk = reinterpret_cast<void*>(entry.start());
+    record.slot_size = shape.slot_size;
+    const std::uintptr_t offset = address_of(access.address) - entry.start() - shape.slots_offset;
+    if (offset >= shape.slots_bytes) {
+      record.rule = "the memory is a chunk's header, guard page or rest, and no allocation's";
+    } else {
+      record.slot = slot_index(shape.reciprocal, offset).index;
+      record.state = state_of(entry, record.slot);
+    }
+  }
+  void* start = nullptr;
+  if (bounds_of(access.address, &start, &record.allocation_bytes)) {
+    record.rule = "the memory reaches beyond the end of the allocation";
+    record.allocation = start;
+  }
+  constants.die(record);
+}
+
+template <class S>
+const char* Allocator<S>::state_of(RegistryEntry entry, std::size_t slot) const {
+  if (entry.kind() == UnitKind::vacant) return "free";
+  const Chunk* const chunk = header_of(entry);
+  const SlotLine& line = chunk->lines()[slot / 64];
+  if (has_bit(line.marked.load(std::memory_order_relaxed), slot % 64)) return "marked";
+  if (has_bit(line.live.load(std::memory_order_relaxed), slot % 64)) return "live";
+  if (slot >= chunk->opened) return "never-used";
+  if (!header_holds(constants.keys.header, chunk, entry)) return "free";  // its owner may be anything
+  return has_bit(held_in(*static_cast<const ThreadHeap*>(chunk->owner), chunk, &line), slot % 64) ? "held" : "free";
+}
+
+template <class S>
 void Allocator<S>::die_at_hand_out(const Cursor& cursor) {
   const bool holds = cursor.word->holds(cursor.line->live.load(std::memory_order_relaxed), cursor.line->held);
   die_in_chunk(Fault::corrupt_bitmap,
@@ -152,6 +193,7 @@ void Allocator<S>::die_at_hand_out(const Cursor& cursor) {
   template void Allocator<S>::die_of_contents(Fault, const char*, const SlotRef&, const char*); \
   template void Allocator<S>::die_of_front(const SlotRef&);                                     \
   template void Allocator<S>::die_of_claim(const SlotRef&, const Claim&);                       \
+  template void Allocator<S>::die_of_access(const Access&);                                     \
   template void Allocator<S>::die_at_hand_out(const Cursor&);
 STAVE_INSTANTIATE(STAVE_FAULTS);
 

@@ -21,19 +21,19 @@ void LargeBlocks<S>::start(const Constants& constants, Arena<S>& arena) {
 }
 
 template <class S>
-std::uint64_t LargeBlocks<S>::seal(const LargeRecord& record) const {
+std::uint64_t LargeBlocks<S>::seal(const LargeRecord& record, const LargeRecord* place) const {
   const Key& key = constants_->keys.record;
   const std::uint64_t kind = static_cast<std::uint64_t>(record.family) << 4 |
                              static_cast<std::uint64_t>(record.state) << 2 | static_cast<std::uint64_t>(record.guard);
   return multiply_fold(record.base ^ key.a, record.usable ^ key.b) ^
          multiply_fold(record.requested ^ key.b, record.usable ^ key.a) ^
-         multiply_fold(record.mapping ^ key.b ^ kind << 56, record.mapping_bytes ^ key.a ^ address_of(&record));
+         multiply_fold(record.mapping ^ key.b ^ kind << 56, record.mapping_bytes ^ key.a ^ address_of(place));
 }
 
 template <class S>
 void LargeBlocks<S>::set_state(LargeRecord& record, LargeRecord::State state) {
   record.state = state;
-  record.seal = seal(record);
+  record.seal = seal(record, &record);
 }
 
 template <class S>
@@ -217,11 +217,20 @@ void LargeBlocks<S>::note_size(LargeRecord& record, std::size_t size) {
 }
 
 template <class S>
-const LargeRecord* LargeBlocks<S>::find_around(const void* address, RegistryEntry entry) const {
-  if (entry.record() == 0 || entry.record() >= next_fresh_) return nullptr;
-  const LargeRecord& record = at(entry.record());
-  const bool inside = address_of(address) - record.base < record.usable;
-  return verifies(record) && record.state == LargeRecord::State::live && inside ? &record : nullptr;
+std::optional<LargeRecord> LargeBlocks<S>::glimpse(RegistryEntry entry) const {
+  using Word [[gnu::may_alias]] = std::uint64_t;
+  static_assert(sizeof(LargeRecord) % sizeof(Word) == 0);
+  const std::uint32_t number = entry.record();
+  if (number == 0 || number >= kBlocks * kPerBlock) return std::nullopt;
+  const LargeRecord* const block = __atomic_load_n(&blocks_[number / kPerBlock], __ATOMIC_ACQUIRE);
+  if (block == nullptr) return std::nullopt;
+  const LargeRecord* const place = block + number % kPerBlock;
+  LargeRecord seen;
+  const auto* const from = reinterpret_cast<const Word*>(place);
+  auto* const to = reinterpret_cast<Word*>(&seen);
+  for (std::size_t i = 0; i != sizeof seen / sizeof *to; ++i) to[i] = __atomic_load_n(from + i, __ATOMIC_RELAXED);
+  if (seen.seal != seal(seen, place)) return std::nullopt;
+  return seen;
 }
 
 template <class S>

@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 
 #include "chunk/arena.hpp"
 #include "chunk/slot_notes.hpp"
@@ -32,7 +33,7 @@ struct LargeRecord {
   std::uint32_t next;  ///< of the unused, or of the held in the order of their frees
 };
 
-/// Every function needs the arena's lock held.
+/// Every function but one needs the arena's lock held.
 template <class S>
 class LargeBlocks {
  public:
@@ -50,8 +51,9 @@ class LargeBlocks {
   [[nodiscard]] std::size_t size(const LargeRecord& record) const {
     return constants_->contents.exact ? record.requested : record.usable;
   }
-  /// The live block that contains the address, or nullptr. pre: as for find_live.
-  [[nodiscard]] const LargeRecord* find_around(const void* address, RegistryEntry entry) const;
+  /// The record that an entry names, as it was at one moment. The only function that needs no lock: nothing while
+  /// another thread changes the record, since its seal does not verify then. pre: the entry is of kind large.
+  [[nodiscard]] std::optional<LargeRecord> glimpse(RegistryEntry entry) const;
   /// Frees a block: every pointer to it faults from now on, and its address space is kept out of use for a while. Its
   /// memory goes, unless it is dense and not too much: then it waits for the next block (`spare_large_kb`).
   void free(LargeRecord* record) { free(record, true); }
@@ -66,7 +68,7 @@ class LargeBlocks {
     for (std::uint32_t i = 1; i < next_fresh_; ++i) visit(at(i), i);
   }
   /// Whether the seal of a record holds.
-  [[nodiscard]] bool verifies(const LargeRecord& record) const { return record.seal == seal(record); }
+  [[nodiscard]] bool verifies(const LargeRecord& record) const { return record.seal == seal(record, &record); }
 
   std::uint64_t live_count = 0;
   std::uint64_t live_bytes = 0;
@@ -78,7 +80,8 @@ class LargeBlocks {
   static constexpr std::uint32_t kBlocks = 4096;
 
   [[nodiscard]] LargeRecord& at(std::uint32_t number) const { return blocks_[number / kPerBlock][number % kPerBlock]; }
-  [[nodiscard]] std::uint64_t seal(const LargeRecord& record) const;
+  /// What the seal of the record at `place` must be.
+  [[nodiscard]] std::uint64_t seal(const LargeRecord& record, const LargeRecord* place) const;
   void set_state(LargeRecord& record, LargeRecord::State state);
   /// Bytes of the pages that serve a request; nobody has none.
   [[nodiscard]] std::size_t pages_for(std::size_t size) const {

@@ -167,31 +167,76 @@ std::size_t Allocator<S>::usable_size(const void* pointer, Fault freed_fault) {
   return usable_size_of_foreign(pointer);
 }
 
+namespace {
+
+/// A live allocation; of size 0: there is none.
+struct Bounds {
+  std::uintptr_t start = 0;
+  std::size_t size = 0;
+};
+
+/// The live slot around an address; start 0: there is none. Only the registry is believed. pre: entry is the address's
+/// and is_chunk().
+STAVE_FAST Bounds slot_around(const Constants& constants, std::uintptr_t address, RegistryEntry entry) {
+  const ClassShape& shape = constants.shapes[entry.size_class()];
+  const std::uintptr_t first = align_down(entry.header(), kUnit) + shape.slots_offset;
+  if (address - first >= shape.slots_bytes) [[unlikely]]
+    return {};
+  const std::uint64_t index = slot_index(shape.reciprocal, address - first).index;
+  Chunk* const chunk = header_of(entry);
+  SlotLine& line = chunk->lines()[index / 64];
+  const std::uint64_t live = line.live.load(std::memory_order_acquire) & ~line.marked.load(std::memory_order_acquire);
+  if (!has_bit(live, index % 64)) [[unlikely]]
+    return {};
+  // Whoever asks may use the slot, or the program races with itself.
+  const std::size_t slack = constants.contents.exact
+                                ? __atomic_load_n(chunk->notes(shape.line_count()) + index, __ATOMIC_RELAXED)
+                            : has_canary(&line, index % 64) ? kCanaryBytes
+                                                            : 0;
+  return {first + index * shape.slot_size, slack <= shape.slot_size ? shape.slot_size - slack : 0};
+}
+
+}  // namespace
+
 template <class S>
 bool Allocator<S>::bounds_of(const void* address, void** start, std::size_t* size) {
   const RegistryEntry entry = arena.registry.find(address_of(address));
   if (entry.is_chunk()) {
-    const ClassShape& shape = constants.shapes[entry.size_class()];
-    Chunk* const chunk = header_of(entry);
-    const std::uintptr_t offset = address_of(address) - address_of(chunk->start()) - shape.slots_offset;
-    if (offset >= shape.slots_bytes) return false;
-    const std::uint64_t index = slot_index(shape.reciprocal, offset).index;
-    SlotLine& line = chunk->lines()[index / 64];
-    const std::uint64_t live = line.live.load(std::memory_order_acquire) & ~line.marked.load(std::memory_order_acquire);
-    if ((live >> (index & 63) & 1) == 0) return false;
-    const SlotNotes notes = notes_of(chunk, &line, index & 63);
-    *start = notes.slot;
-    *size = notes.size(constants.contents);
+    const Bounds slot = slot_around(constants, address_of(address), entry);
+    if (slot.start == 0) return false;
+    *start = reinterpret_cast<void*>(slot.start);
+    *size = slot.size;
     return true;
   }
   if (entry.kind() != UnitKind::large) return false;
-  const ArenaLocked<S> locked(arena, constants);
-  const RegistryEntry now = arena.registry.find(address_of(address));
-  const LargeRecord* const record = now.kind() == UnitKind::large ? large.find_around(address, now) : nullptr;
-  if (record == nullptr) return false;
+  const std::optional<LargeRecord> record = large.glimpse(entry);
+  if (!record || record->state != LargeRecord::State::live) return false;
+  if (address_of(address) - record->base >= record->usable) return false;
   *start = reinterpret_cast<void*>(record->base);
   *size = large.size(*record);
   return true;
+}
+
+template <class S>
+std::size_t Allocator<S>::room_at(const void* address, RegistryEntry entry) {
+#if defined(STAVE_MUTANT_access_not_checked)
+  if (address != nullptr) return kNoBound;
+#endif
+  if (!entry.is_chunk()) return room_in_large(address, entry);
+  const Bounds slot = slot_around(here().constants, address_of(address), entry);
+  const std::uintptr_t end = slot.start + slot.size;
+  return end > address_of(address) ? end - address_of(address) : 0;
+}
+
+template <class S>
+std::size_t Allocator<S>::room_in_large(const void* address, RegistryEntry entry) {
+  if (entry.kind() == UnitKind::vacant) return 0;
+  const std::optional<LargeRecord> record = large.glimpse(entry);
+  // Another thread is changing it: then it is not that of an allocation that the caller may use, or not any more.
+  if (!record) return kNoBound;
+  const std::size_t offset = address_of(address) - record->base;
+  const std::size_t size = large.size(*record);
+  return record->state == LargeRecord::State::live && offset < size ? size - offset : 0;
 }
 
 template <class S>
@@ -299,6 +344,7 @@ void* Allocator<S>::allocate_aligned(ThreadHeap& heap, std::size_t alignment, Re
   template void Allocator<S>::deallocate_elsewhere(ThreadHeap&, void*, Claim);                  \
   template std::size_t Allocator<S>::usable_size(const void*, Fault);                           \
   template bool Allocator<S>::bounds_of(const void*, void**, std::size_t*);                     \
+  template std::size_t Allocator<S>::room_at(const void*, RegistryEntry);                       \
   template void* Allocator<S>::reallocate(ThreadHeap&, void*, std::size_t);                     \
   template void* Allocator<S>::allocate_zeroed(ThreadHeap&, std::size_t, std::size_t);          \
   template void* Allocator<S>::allocate_aligned(ThreadHeap&, std::size_t, Request);

@@ -16,6 +16,7 @@ namespace {
 
 using Sizes = std::initializer_list<std::size_t>;
 
+using test::Place;
 using test::TestHeap;
 
 void fill(void* pointer, std::size_t bytes, unsigned salt) {
@@ -325,6 +326,118 @@ TEST(BoundsOf, knows_nothing_of_other_addresses_and_reads_none) {
     EXPECT_FALSE(heap.allocator().bounds_of(reinterpret_cast<void*>(std::uintptr_t{1} << bit), &start, &bytes));
   }
   EXPECT_FALSE(heap.allocator().bounds_of(nullptr, &start, &bytes));
+}
+
+std::size_t room_at(TestHeap& heap, const void* address) {
+  return heap.allocator().room_at(address, heap.entry(address));
+}
+
+TEST(RoomAt, reaches_to_the_end_that_usable_size_tells) {
+  for (const Profile profile : {Profile::light, Profile::standard, Profile::strict, Profile::fuzz}) {
+    TestHeap heap({.options = options_of(profile)});
+    for (const std::size_t size : Sizes{1, 24, 100, 20'000, 262'000, 1'000'000}) {
+      auto* const block = static_cast<char*>(heap.allocate(0, size));
+      const std::size_t usable = heap.usable_size(block);
+      for (const std::size_t offset : {std::size_t{0}, std::size_t{1}, usable / 2, usable - 1}) {
+        EXPECT_EQ(room_at(heap, block + offset), usable - offset) << size;
+      }
+      EXPECT_EQ(room_at(heap, block + usable), 0U) << "a canary, another slot, or a guard page";
+      heap.deallocate(0, block);
+    }
+  }
+}
+
+TEST(RoomAt, is_none_where_no_allocation_is_live) {
+  for (const unsigned freer : {0U, 1U}) {
+    TestHeap heap;
+    for (const std::size_t size : Sizes{1, 100, 20'000, 262'000, 1'000'000}) {
+      auto* const block = static_cast<char*>(heap.allocate(0, size));
+      auto* const kept = heap.allocate(0, size);
+      heap.deallocate(freer, block);
+      EXPECT_EQ(room_at(heap, block), 0U);
+      EXPECT_EQ(room_at(heap, block + size - 1), 0U);
+      heap.deallocate(freer, kept);
+      (void)heap.trim(0);
+      EXPECT_TRUE(heap.entry(block).kind() != UnitKind::chunk) << "empty, and vacant now";
+      EXPECT_EQ(heap.entry(block).kind() == UnitKind::none ? 0 : room_at(heap, block), 0U);
+    }
+    auto* const block = static_cast<char*>(heap.allocate(0, 100));
+    Chunk* const chunk = heap.place_of(block).chunk;
+    for (const std::size_t offset : {std::size_t{0}, page_size(), kUnit - 1}) {
+      EXPECT_EQ(room_at(heap, chunk->start() + offset), 0U) << "header page, guard pages";
+    }
+    const ClassShape& shape = heap.constants().shapes[heap.place_of(block).cls];
+    EXPECT_EQ(room_at(heap, heap.slot_of(heap.place_of(block), shape.slot_count - 1U)), 0U) << "never used";
+  }
+}
+
+TEST(RoomAt, is_not_known_while_the_record_of_a_large_block_changes) {
+  TestHeap heap;
+  auto* const block = static_cast<char*>(heap.allocate(0, 1'000'000));
+  const RegistryEntry entry = heap.entry(block);
+  LargeRecord& record = *heap.allocator().large.find_live(block, entry, Fault::internal);
+  const std::size_t usable = record.usable;
+  record.usable *= 2;  // the seal follows
+  EXPECT_EQ(room_at(heap, block), kNoBound);
+  void* start = nullptr;
+  std::size_t size = 0;
+  EXPECT_FALSE(heap.allocator().bounds_of(block, &start, &size));
+  record.usable = usable;
+  EXPECT_EQ(room_at(heap, block), usable);
+  for (const std::uint32_t number : {0U, entry.record() + 1, 300U, (1U << 29) - 1}) {
+    EXPECT_EQ(heap.allocator().room_at(block, RegistryEntry::of_large(number)), kNoBound) << number;
+  }
+}
+
+TEST(RoomAt, needs_no_lock) {
+  TestHeap heap;
+  auto* const small = static_cast<char*>(heap.allocate(0, 100));
+  auto* const large = static_cast<char*>(heap.allocate(0, 1'000'000));
+  const ArenaLocked<InstanceStorage> locked(heap.arena(), heap.constants());
+  EXPECT_GE(room_at(heap, small), 100U);
+  EXPECT_GE(room_at(heap, large), 1'000'000U);
+}
+
+TEST(DieOfAccess, says_what_is_known) {
+  const auto report = [](TestHeap& heap, const char* address, std::size_t bytes) {
+    return heap.fault_of([&] {
+      heap.allocator().die_of_access({.function = "memcpy", .kind = "write", .address = address, .bytes = bytes});
+    });
+  };
+  for (const std::size_t size : Sizes{100, 20'000, 1'000'000}) {
+    TestHeap heap;
+    auto* const block = static_cast<char*>(heap.allocate(0, size));
+    void* const kept = heap.allocate(0, size);
+    const std::size_t usable = heap.usable_size(block);
+    const auto beyond = report(heap, block + 8, usable);
+    ASSERT_TRUE(beyond);
+    EXPECT_EQ(beyond->fault, Fault::out_of_bounds_copy);
+    EXPECT_EQ(beyond->address, block + 8);
+    EXPECT_EQ(beyond->allocation, block);
+    EXPECT_EQ(beyond->allocation_bytes, usable);
+    EXPECT_EQ(beyond->bytes, usable);
+    EXPECT_STREQ(beyond->state, "live");
+    EXPECT_STREQ(beyond->access, "write");
+    heap.deallocate(0, block);
+    const auto freed = report(heap, block + 8, 1);
+    ASSERT_TRUE(freed);
+    EXPECT_STREQ(freed->state, "held");
+    EXPECT_STREQ(freed->rule, "the memory was freed");
+    EXPECT_EQ(freed->allocation, nullptr);
+    EXPECT_NE(kept, nullptr);
+  }
+  TestHeap heap;
+  auto* const block = static_cast<char*>(heap.allocate(0, 100));
+  const Place place = heap.place_of(block);
+  const std::uint32_t last = heap.constants().shapes[place.cls].slot_count - 1U;
+  EXPECT_STREQ(report(heap, static_cast<char*>(heap.slot_of(place, last)), 1)->state, "never-used");
+  EXPECT_STREQ(report(heap, place.chunk->start(), 1)->rule,
+               "the memory is a chunk's header, guard page or rest, and no allocation's");
+  heap.deallocate(1, block);
+  EXPECT_STREQ(report(heap, block, 1)->state, "marked");
+  place.chunk->owner = nullptr;
+  EXPECT_STREQ(report(heap, block + kSlotSizes[place.cls], 1)->rule, "the memory was freed")
+      << "a header that is damaged";
 }
 
 }  // namespace

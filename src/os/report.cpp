@@ -74,6 +74,17 @@ void format_report(const FaultRecord& record, TextBuffer& out) {
                                            static_cast<const char*>(record.address)));
     out.text("\n");
   }
+  if (record.function != nullptr) {
+    out.text("stave:   ").text(record.function).text(" would ").text(record.access).text(" ");
+    out.decimal(record.bytes).text(" bytes there");
+    if (record.allocation != nullptr) {
+      const std::uint64_t end = reinterpret_cast<std::uintptr_t>(record.allocation) + record.allocation_bytes;
+      out.text(", ").decimal(reinterpret_cast<std::uintptr_t>(record.address) + record.bytes - end);
+      out.text(" beyond the end of the allocation of ").decimal(record.allocation_bytes).text(" bytes at ");
+      out.hexadecimal(reinterpret_cast<std::uintptr_t>(record.allocation));
+    }
+    out.text("\n");
+  }
   out.text("stave:   likely cause: ").text(fault_cause(record.fault)).text("\n");
 }
 

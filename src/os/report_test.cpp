@@ -79,6 +79,21 @@ TEST(Report, says_what_it_knows_of_large_blocks_and_of_strangers) {
                 "stave:   likely cause: " + fault_cause(Fault::foreign_pointer) + "\n");
 }
 
+TEST(Report, says_what_a_memory_function_would_have_done) {
+  FaultRecord record = kSlot;
+  record.fault = Fault::out_of_bounds_copy;
+  record.function = "strcpy";
+  record.access = "write";
+  record.bytes = 100;
+  EXPECT_NE(report_of(record).find("\nstave:   strcpy would write 100 bytes there\n"), std::string::npos);
+  record.allocation = static_cast<const char*>(record.address) - 16;
+  record.allocation_bytes = 56;
+  EXPECT_NE(
+      report_of(record).find("\nstave:   strcpy would write 100 bytes there, 60 beyond the end of the allocation of 56 "
+                             "bytes at 0x7f3a12c01430\n"),
+      std::string::npos);
+}
+
 TEST(Report, every_fault_has_one) {
   for (std::size_t i = 0; i != kFaultCount; ++i) {
     const auto fault = static_cast<Fault>(i);

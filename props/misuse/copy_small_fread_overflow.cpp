@@ -1,0 +1,17 @@
+// FAULT: out-of-bounds-copy
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// fread whose size and count have a product that does not fit a word.
+#include "misuse.hpp"
+
+int main() {
+  begin();
+  char* slot = take(kSmall);
+  const size_t usable = malloc_usable_size(slot);
+  FILE* stream = fopen("/dev/zero", "r");
+  if (stream == nullptr) _exit(kNoMemory);
+  keep(fread(slot, 1, usable, stream));
+#ifndef CONTROL
+  keep(fread(at(slot), SIZE_MAX / 2, 3, stream));
+#endif
+  return survived();
+}

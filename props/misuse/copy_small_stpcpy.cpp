@@ -1,0 +1,18 @@
+// FAULT: out-of-bounds-copy
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// stpcpy of a string whose zero does not fit.
+#include "misuse.hpp"
+
+int main() {
+  begin();
+  char* slot = take(kSmall);
+  const size_t usable = malloc_usable_size(slot);
+  static char text[1000];
+  memset(text, 'a', usable - 1);
+  stpcpy(slot, opaque(text));
+#ifndef CONTROL
+  text[usable - 1] = 'a';
+  stpcpy(at(slot), opaque(text));
+#endif
+  return survived();
+}
