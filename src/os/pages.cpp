@@ -80,6 +80,10 @@ bool KernelPages::withdraw(void* start, std::size_t bytes) {
   return succeeded(kernel_map(address_of(start), bytes, PROT_NONE, MAP_FIXED));
 }
 
+bool KernelPages::renew(void* start, std::size_t bytes) {
+  return succeeded(kernel_map(address_of(start), bytes, PROT_READ | PROT_WRITE, MAP_FIXED));
+}
+
 bool KernelPages::permit(void* start, std::size_t bytes) { return protect(start, bytes, PROT_READ | PROT_WRITE); }
 bool KernelPages::forbid(void* start, std::size_t bytes) { return protect(start, bytes, PROT_NONE); }
 bool KernelPages::discard(void* start, std::size_t bytes) { return advise(start, bytes, MADV_DONTNEED); }
@@ -167,6 +171,7 @@ bool RegionPages::unmap(void* start, std::size_t bytes) {
 }
 
 bool RegionPages::withdraw(void* start, std::size_t bytes) { return !fails(kMap) && kernel_.withdraw(start, bytes); }
+bool RegionPages::renew(void* start, std::size_t bytes) { return !fails(kMap) && kernel_.renew(start, bytes); }
 bool RegionPages::permit(void* start, std::size_t bytes) { return !fails(kProtect) && kernel_.permit(start, bytes); }
 bool RegionPages::forbid(void* start, std::size_t bytes) { return !fails(kProtect) && kernel_.forbid(start, bytes); }
 bool RegionPages::discard(void* start, std::size_t bytes) { return !fails(kDiscard) && kernel_.discard(start, bytes); }

@@ -39,6 +39,8 @@ class KernelPages {
   [[nodiscard]] bool unmap(void* start, std::size_t bytes);
   /// Replaces pages by ones without access and gives their memory back. One mapping afterwards.
   [[nodiscard]] bool withdraw(void* start, std::size_t bytes);
+  /// Replaces whatever is there, or is not mapped any more, by fresh pages: readable and writable, zeroed.
+  [[nodiscard]] bool renew(void* start, std::size_t bytes);
   /// Allows reading and writing (after withdraw or forbid).
   [[nodiscard]] bool permit(void* start, std::size_t bytes);
   /// Forbids access; contents stay.
@@ -50,7 +52,8 @@ class KernelPages {
   [[nodiscard]] bool guard_remove(void* start, std::size_t bytes);
   /// How many bytes of these pages have memory; 0 if the kernel does not say. `bytes`: whole pages.
   [[nodiscard]] std::size_t resident_bytes(const void* start, std::size_t bytes);
-  /// Moves pages to `target` (mapped, replaced), leaving `source` mapped and empty (Linux 5.7: MREMAP_DONTUNMAP).
+  /// Moves pages to `target` (mapped, replaced), leaving `source` mapped and empty (Linux 5.7: MREMAP_DONTUNMAP). Only
+  /// since 6.17 from several mappings. false: before 6.17 `target` may not be mapped any more.
   [[nodiscard]] bool move(void* source, std::size_t bytes, void* target);
 };
 
@@ -68,6 +71,7 @@ class RegionPages {
   [[nodiscard]] void* map(std::size_t bytes, std::uintptr_t hint);
   [[nodiscard]] bool unmap(void* start, std::size_t bytes);
   [[nodiscard]] bool withdraw(void* start, std::size_t bytes);
+  [[nodiscard]] bool renew(void* start, std::size_t bytes);
   [[nodiscard]] bool permit(void* start, std::size_t bytes);
   [[nodiscard]] bool forbid(void* start, std::size_t bytes);
   [[nodiscard]] bool discard(void* start, std::size_t bytes);

@@ -131,6 +131,21 @@ TYPED_TEST(Pages, withdrawn_pages_fault_and_come_back_empty) {
   EXPECT_EQ(start[page + kUnit], 7);
 }
 
+TYPED_TEST(Pages, renewed_pages_are_empty_and_may_be_written_whatever_was_there) {
+  auto& pages = this->owner.pages;
+  const std::size_t page = page_size();
+  auto* const start = static_cast<char*>(pages.map(2 * kUnit, 0));
+  ASSERT_NE(start, nullptr);
+  std::memset(start, 7, 2 * kUnit);
+  ASSERT_TRUE(pages.forbid(start + 2 * page, page));
+  ASSERT_EQ(::munmap(start + 3 * page, page), 0);
+  ASSERT_TRUE(pages.renew(start + page, kUnit));
+  EXPECT_TRUE(is_zero(start + page, kUnit));
+  std::memset(start + page, 1, kUnit);
+  EXPECT_EQ(start[page - 1], 7);
+  EXPECT_EQ(start[page + kUnit], 7);
+}
+
 TYPED_TEST(Pages, discarded_pages_read_as_zero_and_may_be_written) {
   auto& pages = this->owner.pages;
   auto* const start = static_cast<char*>(pages.map(kUnit, 0));
@@ -335,6 +350,7 @@ TEST(RegionPages, each_call_asks_the_hook_for_its_own_kind_and_obeys) {
   EXPECT_TRUE(refuses(kMap, [&] { return region.pages.map(kUnit, 0) != nullptr; }));
   EXPECT_TRUE(refuses(kUnmap, [&] { return region.pages.unmap(start, kUnit); }));
   EXPECT_TRUE(refuses(kMap, [&] { return region.pages.withdraw(start, page); }));
+  EXPECT_TRUE(refuses(kMap, [&] { return region.pages.renew(start, page); }));
   EXPECT_TRUE(refuses(kProtect, [&] { return region.pages.permit(start, page); }));
   EXPECT_TRUE(refuses(kProtect, [&] { return region.pages.forbid(start, page); }));
   EXPECT_TRUE(refuses(kDiscard, [&] { return region.pages.discard(start, page); }));
