@@ -2,6 +2,7 @@
 #include "heap/large.hpp"
 
 #include <algorithm>
+#include <cstring>
 
 #include "os/sanitizer.hpp"
 
@@ -10,6 +11,8 @@ namespace {
 
 constexpr std::uint32_t kMostHeld = 256;  // freed blocks kept out of use: each costs a mapping
 constexpr std::size_t kMostRoom = std::size_t{1} << 30;
+constexpr std::size_t kLeastPiece = kUnit;
+constexpr std::size_t kMostPieces = 64;  // of a block: what is smaller is not worth its mapping
 
 }  // namespace
 
@@ -25,9 +28,14 @@ std::uint64_t LargeBlocks<S>::seal(const LargeRecord& record, const LargeRecord*
   const Key& key = constants_->keys.record;
   const std::uint64_t kind = static_cast<std::uint64_t>(record.family) << 4 |
                              static_cast<std::uint64_t>(record.state) << 2 | static_cast<std::uint64_t>(record.guard);
+  std::uint64_t sum = record.cut_count;
+  for (std::uint32_t i = 0; i != std::min(record.cut_count, LargeRecord::kMostCuts); ++i) {
+    sum = multiply_fold(sum ^ key.a, record.cuts[i] ^ key.b);
+  }
   return multiply_fold(record.base ^ key.a, record.usable ^ key.b) ^
          multiply_fold(record.requested ^ key.b, record.usable ^ key.a) ^
-         multiply_fold(record.mapping ^ key.b ^ kind << 56, record.mapping_bytes ^ key.a ^ address_of(place));
+         multiply_fold(record.mapping ^ key.b ^ kind << 56, record.mapping_bytes ^ key.a ^ address_of(place)) ^
+         multiply_fold(record.limit ^ key.a, sum ^ key.b);
 }
 
 template <class S>
@@ -58,7 +66,8 @@ std::uint32_t LargeBlocks<S>::take_record() {
 template <class S>
 void LargeBlocks<S>::forget(std::uint32_t number) {
   LargeRecord& record = at(number);
-  record.base = record.usable = record.requested = record.mapping = record.mapping_bytes = 0;
+  record.base = record.usable = record.requested = record.mapping = record.mapping_bytes = record.limit = 0;
+  record.cut_count = 0;
   record.guard = GuardKind::none;
   set_state(record, LargeRecord::State::unused);
   record.next = unused_;
@@ -73,11 +82,21 @@ void LargeBlocks<S>::register_units(const LargeRecord& record, RegistryEntry ent
 }
 
 template <class S>
+std::size_t LargeBlocks<S>::random_guard() {
+#if defined(STAVE_MUTANT_large_guards_not_random)
+  return constants_->page;
+#else
+  return (1 + arena_->random_below(constants_->options.guard_large_pages + 1)) * constants_->page;
+#endif
+}
+
+template <class S>
 char* LargeBlocks<S>::map_units(std::size_t bytes) {
   for (;;) {
     void* const start = arena_->pages.map(bytes, arena_->random_place(bytes));
     if (start != nullptr) return static_cast<char*>(start);
     // Address space is short: what is kept out of use goes first, the oldest before the others.
+    if (drop_spare()) continue;
     if (held_first_ == 0 || !drop_oldest_held()) return nullptr;
   }
 }
@@ -95,7 +114,9 @@ void* LargeBlocks<S>::allocate(const Request& request, std::size_t alignment, bo
   const std::size_t usable = pages_for(request.size);
   const std::size_t slop = wanted_alignment > page ? wanted_alignment : 0;
   if (usable > SIZE_MAX / 4 || slop > SIZE_MAX / 4) return nullptr;
-  std::size_t bytes = align_up(page + slop + usable + room + page, kUnit);
+  const std::size_t front = random_guard();
+  const std::size_t behind = random_guard();
+  std::size_t bytes = align_up(front + slop + usable + room + behind, kUnit);
   const std::uint32_t number = take_record();
   if (number == 0) return nullptr;
   LargeRecord& record = at(number);
@@ -105,25 +126,27 @@ void* LargeBlocks<S>::allocate(const Request& request, std::size_t alignment, bo
     forget(number);
     return nullptr;
   }
-  const std::uintptr_t base = align_up(address_of(start) + page, wanted_alignment);
+  const std::uintptr_t base = align_up(address_of(start) + front, wanted_alignment);
   // What the alignment did not need goes back, in whole units.
-  const std::uintptr_t first = align_down(base - page, kUnit);
+  const std::uintptr_t first = align_down(base - front, kUnit);
   if (first != address_of(start) && arena_->pages.unmap(start, first - address_of(start))) {
     bytes -= first - address_of(start);
     start += first - address_of(start);
   }
-  const std::uintptr_t last = align_up(base + usable + room + page, kUnit);
+  const std::uintptr_t last = align_up(base + usable + room + behind, kUnit);
   if (last < address_of(start) + bytes &&
       arena_->pages.unmap(reinterpret_cast<void*>(last), address_of(start) + bytes - last)) {
     bytes = last - address_of(start);
   }
-  if (may_spare && !use_spare(base, usable)) {
+  record.base = base;
+  record.usable = usable;
+  record.limit = base + usable + room;
+  record.cut_count = 0;
+  if (may_spare && !use_spare(record, 0, usable, 0)) {
     (void)arena_->pages.unmap(start, bytes);
     forget(number);
     return nullptr;
   }
-  record.base = base;
-  record.usable = usable;
   record.requested = request.size;
   record.family = request.family;
   record.mapping = address_of(start);
@@ -244,7 +267,10 @@ void LargeBlocks<S>::free(LargeRecord* record, bool may_spare) {
   record->guard = GuardKind::none;
   set_state(*record, LargeRecord::State::held);
   hold(number);
-  if (!may_spare || !keep_spare(number)) withdraw(*record);
+  if (may_spare) keep_spare(*record);
+#if !defined(STAVE_MUTANT_freed_large_not_withdrawn)
+  withdraw(*record);
+#endif
   const std::size_t most = constants_->options.quarantine_large_kb << 10;
   while (held_first_ != 0 && (held_count_ > kMostHeld || held_bytes_ > most) && drop_oldest_held()) continue;
 }
@@ -277,45 +303,163 @@ bool LargeBlocks<S>::is_dense(const LargeRecord& record) {
   return empty <= kLooks / 8;
 }
 
-/// A page fault costs as much as zeroing four pages. Only dense blocks are kept: zeroing gives every page its memory.
 template <class S>
-bool LargeBlocks<S>::keep_spare(std::uint32_t number) {
-  const LargeRecord& record = at(number);
-  if (record.usable > constants_->options.spare_large_kb << 10) return false;
-  if (!is_dense(record)) return false;
-  if (!arena_->pages.forbid(reinterpret_cast<void*>(record.mapping), record.mapping_bytes)) return false;
-  drop_spare();
-  spare_ = number;
-  spare_bytes_ = record.usable;
+void LargeBlocks<S>::cut(LargeRecord& record, std::size_t offset) {
+  std::size_t* const end = record.cuts + record.cut_count;
+  std::size_t* const place = std::lower_bound(record.cuts, end, offset);
+  // One that finds no place is found by the kernel, which then does not move.
+  if (record.cut_count == LargeRecord::kMostCuts || offset == 0 || (place != end && *place == offset)) return;
+  std::copy_backward(place, end, end + 1);
+  *place = offset;
+  ++record.cut_count;
+}
+
+template <class S>
+std::size_t LargeBlocks<S>::end_of_piece(const LargeRecord& record, std::size_t from, std::size_t to) {
+  const std::size_t* const end = record.cuts + record.cut_count;
+  const std::size_t* const place = std::upper_bound(record.cuts, end, from);
+  return place == end ? to : std::min(*place, to);
+}
+
+template <class S>
+auto LargeBlocks<S>::move(std::uintptr_t source, std::size_t bytes, std::uintptr_t target) -> Moved {
+  auto* const place = reinterpret_cast<void*>(target);
+  if (arena_->pages.move(reinterpret_cast<void*>(source), bytes, place)) return Moved::yes;
+  return arena_->pages.renew(place, bytes) ? Moved::no : Moved::target_lost;
+}
+
+/// Pages lie in pieces with gaps between them, so twice the room that they need. For a few blocks like the one that
+/// comes: what is kept of small ones shall not take much of a small address space.
+template <class S>
+bool LargeBlocks<S>::make_spare_room(std::size_t bytes) {
+  const std::size_t most = align_up(2 * spare_limit(), kUnit);
+  if (spare_room_ == most || 2 * (spare_bytes_ + bytes) <= spare_room_) return true;
+  const std::size_t room = std::min(most, align_up(std::max(8 * bytes, 2 * spare_room_), kUnit));
+  if (spare_room_ != 0 && (!drop_spare() || spare_room_ != 0)) return false;
+  const std::size_t mapped = kUnit + room + kUnit;
+  void* const start = arena_->pages.map(mapped, arena_->random_place(mapped));
+  if (start == nullptr) return false;
+  if (!arena_->pages.withdraw(start, mapped)) {
+    (void)arena_->pages.unmap(start, mapped);
+    return false;
+  }
+  arena_->counts.mapped_bytes += mapped;
+  spare_start_ = address_of(start) + kUnit;
+  spare_room_ = room;
   return true;
 }
 
 template <class S>
-void LargeBlocks<S>::drop_spare() {
-  if (spare_ == 0) return;
-  withdraw(held(spare_));
-  spare_ = 0;
+bool LargeBlocks<S>::drop_spare() {
+  if (spare_room_ == 0) return false;
+  const std::size_t mapped = kUnit + spare_room_ + kUnit;
+  if (!arena_->pages.unmap(reinterpret_cast<void*>(spare_start_ - kUnit), mapped)) {
+    const bool any = spare_count_ != 0;
+    while (spare_count_ != 0) drop_spare_piece(spare_count_ - 1);
+    return any;
+  }
+  arena_->counts.mapped_bytes -= mapped;
+  spare_room_ = spare_bytes_ = 0;
+  spare_count_ = 0;
+  return true;
 }
 
 template <class S>
-bool LargeBlocks<S>::use_spare(std::uintptr_t where, std::size_t bytes) {
-  if (spare_ == 0 || bytes > constants_->options.spare_large_kb << 10) return true;
-  const LargeRecord& spare = held(spare_);
-  if (bytes > spare_bytes_) bytes = spare_bytes_;
-  auto* const target = reinterpret_cast<void*>(where);
-  // From the end: what is left is still at the beginning. A block that grew consists of several mappings, and only what
-  // lies within one of them moves.
-  while (!arena_->pages.move(reinterpret_cast<void*>(spare.base + spare_bytes_ - bytes), bytes, target)) {
-    bytes = align_down(bytes / 2, constants_->page);
-    if (bytes < kUnit) {
-      drop_spare();
-      return true;
-    }
+void LargeBlocks<S>::remove_spare_piece(std::uint32_t number) {
+  spare_bytes_ -= spare_pieces_[number].bytes;
+  --spare_count_;
+  std::copy(spare_pieces_ + number + 1, spare_pieces_ + spare_count_ + 1, spare_pieces_ + number);
+}
+
+template <class S>
+void LargeBlocks<S>::drop_spare_piece(std::uint32_t number) {
+  const Piece piece = spare_pieces_[number];
+  auto* const start = reinterpret_cast<void*>(piece.start);
+  if (!arena_->pages.withdraw(start, piece.bytes)) (void)arena_->pages.discard(start, piece.bytes);
+  remove_spare_piece(number);
+}
+
+template <class S>
+bool LargeBlocks<S>::keep_pieces(const LargeRecord& record, std::size_t from, std::size_t to) {
+  const std::size_t bytes = std::min(to - from, spare_limit() - spare_bytes_);
+  std::uint32_t pieces = 0;
+  for (std::size_t at = from; at != from + bytes; at = end_of_piece(record, at, from + bytes)) ++pieces;
+  if (bytes < kLeastPiece || pieces > kMostSparePieces - spare_count_) return false;
+  std::uintptr_t start = spare_start_;
+  std::uint32_t number = 0;
+  while (number != spare_count_ && spare_pieces_[number].start - start < bytes) {
+    start = spare_pieces_[number].start + spare_pieces_[number].bytes;
+    ++number;
   }
-  spare_bytes_ -= bytes;
-  if (spare_bytes_ == 0) spare_ = 0;
-  if (!arena_->pages.permit(target, bytes)) return false;
-  sanitizer::zero_own(target, bytes);
+  if (bytes > spare_start_ + spare_room_ - start) return false;
+  if (move(record.base + from, bytes, start) != Moved::yes) return false;
+  std::copy_backward(spare_pieces_ + number, spare_pieces_ + spare_count_, spare_pieces_ + spare_count_ + pieces);
+  spare_count_ += pieces;
+  spare_bytes_ += bytes;
+  for (std::size_t at = from; at != from + bytes;) {
+    const std::size_t end = end_of_piece(record, at, from + bytes);
+    spare_pieces_[number++] = {start + (at - from), end - at};
+    at = end;
+  }
+  return true;
+}
+
+/// A page fault costs as much as zeroing fifteen pages, and moving a page next to nothing. Only dense blocks are kept:
+/// who uses them gets memory for every page.
+template <class S>
+void LargeBlocks<S>::keep_spare(const LargeRecord& record) {
+  if (record.usable > spare_limit() || !is_dense(record) || !make_spare_room(record.usable)) return;
+  if ((moves_many_ || record.cut_count == 0) && keep_pieces(record, 0, record.usable)) return;
+  for (std::size_t from = 0; record.cut_count != 0 && from != record.usable;) {
+    const std::size_t to = end_of_piece(record, from, record.usable);
+    if (keep_pieces(record, from, to)) moves_many_ = false;
+    from = to;
+  }
+}
+
+/// The largest piece that is not too large, or else the smallest one.
+template <class S>
+std::uint32_t LargeBlocks<S>::best_spare_piece(std::size_t bytes) const {
+  std::uint32_t best = 0;
+  for (std::uint32_t i = 1; i != spare_count_; ++i) {
+    const std::size_t now = spare_pieces_[best].bytes;
+    const std::size_t other = spare_pieces_[i].bytes;
+    if (other <= bytes ? other > now || now > bytes : other < now) best = i;
+  }
+  return best;
+}
+
+/// Pieces are used whole where they fit, and what would be left of one in small parts goes: each cut is one more
+/// mapping, and one more call whenever the pages move.
+template <class S>
+bool LargeBlocks<S>::use_spare(LargeRecord& record, std::size_t from, std::size_t to, std::uint32_t cuts) {
+  if (record.usable > spare_limit()) return true;
+  const std::size_t least = std::max(kLeastPiece, record.usable / kMostPieces);
+  while (to - from >= least && spare_count_ != 0 && record.cut_count + cuts + 2 <= LargeRecord::kMostCuts) {
+    const std::uint32_t number = best_spare_piece(to - from);
+    Piece& piece = spare_pieces_[number];
+    const std::size_t bytes = std::min(piece.bytes, to - from);
+    const auto moved = move(piece.start, bytes, record.base + from);
+    if (moved == Moved::target_lost) return false;
+    if (moved == Moved::no) {
+      drop_spare_piece(number);
+      continue;
+    }
+    piece.start += bytes;
+    piece.bytes -= bytes;
+    spare_bytes_ -= bytes;
+    if (piece.bytes == 0) {
+      remove_spare_piece(number);
+    } else if (piece.bytes < least) {
+      drop_spare_piece(number);
+    }
+#if !defined(STAVE_MUTANT_spare_not_zeroed)
+    sanitizer::zero_own(reinterpret_cast<void*>(record.base + from), bytes);
+#endif
+    cut(record, from);
+    from += bytes;
+    cut(record, from);
+  }
   return true;
 }
 
@@ -341,7 +485,6 @@ template <class S>
 bool LargeBlocks<S>::drop_oldest_held() {
   const std::uint32_t number = held_first_;
   LargeRecord& record = held(number);
-  if (number == spare_) drop_spare();
   held_first_ = record.next;
   if (held_first_ == 0) held_last_ = 0;
   --held_count_;
@@ -358,7 +501,7 @@ bool LargeBlocks<S>::drop_oldest_held() {
 
 template <class S>
 bool LargeBlocks<S>::flush_held() {
-  bool any = false;
+  bool any = drop_spare();
   for (std::uint32_t tries = held_count_; tries != 0; --tries) any = drop_oldest_held() || any;
   return any;
 }
@@ -368,13 +511,35 @@ bool LargeBlocks<S>::grow_in_place(LargeRecord& record, std::size_t size) {
   const std::size_t usable = pages_for(size);
   // A guard by advice lies on each page of the rest.
   if (record.guard == GuardKind::advice) return false;
-  if (record.base + usable + constants_->page > record.mapping + record.mapping_bytes) return false;
+  if (usable > record.limit - record.base) return false;
   const std::size_t more = usable - record.usable;
   if (!arena_->pages.permit(reinterpret_cast<void*>(record.base + record.usable), more)) return false;
+  const bool good = use_spare(record, record.usable, usable, 0);
+  if (!good) {
+    (void)arena_->pages.forbid(reinterpret_cast<void*>(record.base + record.usable), more);
+    set_state(record, LargeRecord::State::live);
+    return false;
+  }
   record.usable = usable;
   note_size(record, size);
   ++served;
   add_live_bytes(more);
+  return true;
+}
+
+template <class S>
+bool LargeBlocks<S>::move_block(const LargeRecord& record, std::size_t bytes, LargeRecord& target) {
+  // Never several mappings by one call: of those the kernel may move some and fail.
+  for (std::size_t from = 0; from != bytes;) {
+    const std::size_t to = end_of_piece(record, from, bytes);
+    if (move(record.base + from, to - from, target.base + from) != Moved::yes) {
+      if (from == 0) return false;
+      // What was moved does not come back: the rest follows.
+      std::memcpy(reinterpret_cast<void*>(target.base + from), reinterpret_cast<void*>(record.base + from), to - from);
+    }
+    cut(target, to);
+    from = to;
+  }
   return true;
 }
 
@@ -388,24 +553,25 @@ void* LargeBlocks<S>::resize(LargeRecord* record, std::size_t size) {
     return reinterpret_cast<void*>(record->base);
   }
   // Growing, or shrinking by much: a freshly guarded place, to which the pages move without being copied. That takes
-  // time for each page, and is refused for a block that is several mappings: so what grew once may grow on.
+  // some calls for each piece: so what grew once may grow on.
   const bool grows = usable > record->usable;
   if (grows && grow_in_place(*record, size)) return reinterpret_cast<void*>(record->base);
-  const std::size_t moved = grows ? record->usable : usable;
-  const std::size_t room = grows ? align_down(std::min(usable / 2, kMostRoom), constants_->page) : 0;
-  void* fresh = allocate({size, record->family}, constants_->page, false, room);
-  if (fresh == nullptr && room != 0) fresh = allocate({size, record->family}, constants_->page, false, 0);
-  if (fresh == nullptr) return nullptr;
-  if (!arena_->pages.move(reinterpret_cast<void*>(record->base), moved, fresh)) {
-    LargeRecord* const unwanted = &at(arena_->registry.find(address_of(fresh)).record());
-    free(unwanted, false);
+  const std::size_t kept = grows ? record->usable : usable;
+  const std::size_t room = grows ? std::min(usable, kMostRoom) : 0;
+  void* start = allocate({size, record->family}, constants_->page, false, room);
+  if (start == nullptr && room != 0) start = allocate({size, record->family}, constants_->page, false, 0);
+  if (start == nullptr) return nullptr;
+  LargeRecord& fresh = at(arena_->registry.find(address_of(start)).record());
+  const bool moved = use_spare(fresh, kept, usable, record->cut_count + 1) && move_block(*record, kept, fresh);
+  set_state(fresh, LargeRecord::State::live);
+  if (!moved) {
+    free(&fresh, false);
     return nullptr;
   }
-  LargeRecord& moved_to = at(arena_->registry.find(address_of(fresh)).record());
-  note_size(moved_to, size);
+  note_size(fresh, size);
   record->requested = record->usable;  // nothing is left there to look at
   free(record, false);
-  return fresh;
+  return start;
 }
 
 template class LargeBlocks<ProcessStorage>;

@@ -15,17 +15,24 @@ namespace stave {
 /// What is known about a large block.
 ///
 ///   mapping                                                     mapping + mapping_bytes
-///   | guard | (alignment) | base ... base + usable | guard, room  |      all of it whole units, registered
+///   | guard | (alignment) | base ... base + usable | room | guard |      all of it whole units, registered
 ///
-/// The seal covers every field but `next`; it is verified whenever the record is read.
+/// Guards have a random number of pages. The seal covers every field but `next`; it is verified whenever the record is
+/// read.
 struct LargeRecord {
   enum class State : std::uint32_t { unused, live, held };
+  static constexpr std::uint32_t kMostCuts = 31;
 
   std::uintptr_t base;
   std::size_t usable;     ///< whole pages
   std::size_t requested;  ///< of these
   std::uintptr_t mapping;
   std::size_t mapping_bytes;
+  std::uintptr_t limit;  ///< so far it may grow in place: behind it is guard
+  /// Where one mapping of the kernel's may end within the block and the next begin, ascending, from the base. The
+  /// kernel moves only what lies within one.
+  std::size_t cuts[kMostCuts];
+  std::uint32_t cut_count;
   State state;
   GuardKind guard;
   Family family;
@@ -55,12 +62,12 @@ class LargeBlocks {
   /// another thread changes the record, since its seal does not verify then. pre: the entry is of kind large.
   [[nodiscard]] std::optional<LargeRecord> glimpse(RegistryEntry entry) const;
   /// Frees a block: every pointer to it faults from now on, and its address space is kept out of use for a while. Its
-  /// memory goes, unless it is dense and not too much: then it waits for the next block (`spare_large_kb`).
+  /// memory goes, unless it is dense: then it waits elsewhere for the next blocks, as much as may (`spare_large_kb`).
   void free(LargeRecord* record) { free(record, true); }
   /// Changes the size in place or by moving the pages. nullptr: could not, nothing happened. A block that grows gets
-  /// room behind it to grow on, by half of its size.
+  /// room behind it to grow on, as much again.
   [[nodiscard]] void* resize(LargeRecord* record, std::size_t size);
-  /// Gives back address space that is kept out of use. true if any went.
+  /// Gives back pages that wait, and address space that is kept out of use. true if any went.
   bool flush_held();
 
   template <class Visit>
@@ -100,6 +107,8 @@ class LargeBlocks {
   [[nodiscard]] bool drop_oldest_held();
   void hold(std::uint32_t number);
   void register_units(const LargeRecord& record, RegistryEntry entry);
+  /// The pages of a guard beside a block, in bytes.
+  [[nodiscard]] std::size_t random_guard();
   [[nodiscard]] char* map_units(std::size_t bytes);
   /// `may_spare`: its pages may be kept.
   void free(LargeRecord* record, bool may_spare);
@@ -112,11 +121,30 @@ class LargeBlocks {
   /// Dies if something was written right behind what was asked for.
   void check_slack(const LargeRecord& record);
   [[nodiscard]] bool is_dense(const LargeRecord& record);
-  [[nodiscard]] bool keep_spare(std::uint32_t number);
-  /// Gives the spare pages that are left back to the kernel.
-  void drop_spare();
-  /// Moves spare pages, zeroed, to a fresh place, as many as there are. false: that place is not usable any more.
-  [[nodiscard]] bool use_spare(std::uintptr_t where, std::size_t bytes);
+  static void cut(LargeRecord& record, std::size_t offset);
+  /// Where the piece that begins at `from` ends, which lies in one mapping: at `to` at the latest.
+  [[nodiscard]] static std::size_t end_of_piece(const LargeRecord& record, std::size_t from, std::size_t to);
+  /// Moves the first bytes of a block to the beginning of another one. false: nothing was moved.
+  [[nodiscard]] bool move_block(const LargeRecord& record, std::size_t bytes, LargeRecord& target);
+  enum class Moved : unsigned char { yes, no, target_lost };
+  /// The kernel may take what lies at the target away and then refuse: if so, there is fresh memory, or it is lost.
+  [[nodiscard]] Moved move(std::uintptr_t source, std::size_t bytes, std::uintptr_t target);
+  /// Puts a place for spare pages where there is none, or makes it larger, emptied. false: there is none for so many.
+  [[nodiscard]] bool make_spare_room(std::size_t bytes);
+  [[nodiscard]] std::size_t spare_limit() const { return constants_->options.spare_large_kb << 10; }
+  /// Moves [from, to) of a block that is freed to the spare pages, as much of it as may be. false: nothing was moved.
+  [[nodiscard]] bool keep_pieces(const LargeRecord& record, std::size_t from, std::size_t to);
+  /// Moves pages of a block that is freed to the spare ones, as many as there is room for.
+  void keep_spare(const LargeRecord& record);
+  /// Moves spare pages, zeroed, to [from, to) of a block, as many as there are. `cuts`: so many more are to come.
+  /// false: that place is not usable any more.
+  [[nodiscard]] bool use_spare(LargeRecord& record, std::size_t from, std::size_t to, std::uint32_t cuts);
+  /// Gives a piece of the spare pages back to the kernel.
+  void drop_spare_piece(std::uint32_t number);
+  void remove_spare_piece(std::uint32_t number);
+  [[nodiscard]] std::uint32_t best_spare_piece(std::size_t bytes) const;
+  /// All of them, and their place. true if there was one.
+  bool drop_spare();
   /// Replaces a held block by a mapping without access, so that its memory is gone.
   void withdraw(const LargeRecord& record);
   [[nodiscard]] LargeRecord& held(std::uint32_t number) const;
@@ -129,8 +157,19 @@ class LargeBlocks {
   std::uint32_t held_last_ = 0;
   std::uint32_t held_count_ = 0;
   std::size_t held_bytes_ = 0;
-  std::uint32_t spare_ = 0;      ///< the held block whose pages are kept; 0: none
-  std::size_t spare_bytes_ = 0;  ///< how many of its first bytes have their pages still
+  // Spare pages lie at a place of their own, which no pointer of the program's leads to. What is empty of it has no
+  // access, or no memory.
+  static constexpr std::uint32_t kMostSparePieces = 64;
+  struct Piece {
+    std::uintptr_t start;
+    std::size_t bytes;  ///< within one mapping
+  };
+  std::uintptr_t spare_start_ = 0;
+  std::size_t spare_room_ = 0;                 ///< 0: there is no place
+  std::size_t spare_bytes_ = 0;                ///< of all pieces
+  Piece spare_pieces_[kMostSparePieces] = {};  ///< ascending
+  std::uint32_t spare_count_ = 0;
+  bool moves_many_ = true;  ///< the kernel may move several mappings by one call, as Linux 6.17 does
   LargeRecord* blocks_[kBlocks] = {};
 };
 
