@@ -19,11 +19,11 @@ TEST(SizeClasses, every_size_has_the_smallest_class_that_holds_it) {
     while (kSlotSizes[expected] < size) ++expected;
     ASSERT_EQ(size_class_for(size), expected) << size;
   }
-  EXPECT_EQ(expected + 1, kClassCount);
+  EXPECT_EQ(expected + 1, kSizedClasses);
 }
 
 TEST(SizeClasses, ascend_in_multiples_of_16_and_waste_at_most_a_quarter) {
-  for (SizeClass cls = 0; cls != kClassCount; ++cls) {
+  for (SizeClass cls = 0; cls != kSizedClasses; ++cls) {
     ASSERT_EQ(kSlotSizes[cls] % 16, 0U);
     if (cls == 0) continue;
     ASSERT_GT(kSlotSizes[cls], kSlotSizes[cls - 1]);

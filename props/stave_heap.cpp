@@ -18,8 +18,8 @@ static_assert(kMaxThreads <= Instance::kMaxThreads);
 
 const SizeTable& stave_sizes() {
   static const SizeTable table = [] {
-    std::array<std::size_t, kClassCount> sizes{};
-    std::copy(kSlotSizes.begin(), kSlotSizes.end(), sizes.begin());
+    std::array<std::size_t, kSizedClasses> sizes{};
+    std::copy_n(kSlotSizes.begin(), sizes.size(), sizes.begin());
     return SizeTable(sizes);
   }();
   return table;
@@ -30,6 +30,7 @@ StaveHeap::StaveHeap(const HeapSetup& setup) {
   config.region_bytes = setup.region_bytes;
   config.seed = setup.seed;
   config.profile = static_cast<Profile>(setup.profile);
+  config.samples = config.profile == Profile::fuzz;  // of all allocations, as far as a quarter of the region reaches
   config.use_guard_advice = !setup.guard_by_protect;
   config.page_bytes = setup.page_bytes;
   config.threads = setup.threads;

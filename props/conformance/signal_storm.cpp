@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
-// signal_storm <seconds>: timers interrupt threads inside malloc and free, and their handlers allocate and free as
-// well, also what the interrupted code allocated. Two signals, so that handlers interrupt handlers. On Stave alone:
-// glibc does not promise this, and would hang.
+// signal_storm <seconds> [<microseconds>]: timers interrupt threads inside malloc and free, and their handlers allocate
+// and free as well, also what the interrupted code allocated. Two signals, so that handlers interrupt handlers. On
+// Stave alone: glibc does not promise this, and would hang.
 #include <pthread.h>
 #include <signal.h>
 #include <sys/syscall.h>
@@ -24,6 +24,7 @@ struct Block {
   unsigned char bytes[];
 };
 
+long g_period = 50'000;  // nanoseconds: longer than a handler takes, or nothing else gets its turn
 std::atomic<bool> g_stop{false};
 std::atomic<uint64_t> g_signals{0};
 std::atomic<uint64_t> g_nested{0};
@@ -74,8 +75,8 @@ timer_t start_timer(int signal_number, long nanoseconds) {
 }
 
 void* interrupted(void* number) {
-  const timer_t a = start_timer(SIGALRM, 50'000);
-  const timer_t b = start_timer(SIGUSR1, 71'000);
+  const timer_t a = start_timer(SIGALRM, g_period);
+  const timer_t b = start_timer(SIGUSR1, g_period + g_period * 2 / 5);
   uint64_t seed = reinterpret_cast<uintptr_t>(number) + 1;
   while (!g_stop.load(std::memory_order_relaxed)) {
     swap_some(seed, 100);
@@ -94,6 +95,7 @@ void* interrupted(void* number) {
 int main(int argc, char** argv) {
   conformance::begin();
   const int seconds = argc > 1 ? atoi(argv[1]) : 1;
+  if (argc > 2) g_period = atol(argv[2]) * 1000;
   struct sigaction action {};
   action.sa_sigaction = &on_signal;
   action.sa_flags = SA_SIGINFO | SA_RESTART;

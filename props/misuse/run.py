@@ -3,7 +3,8 @@
 """Runs one misuse program and its control twin, and judges how each of them ended.
 
 The misuse must end by SIGABRT with exactly the expected fault id on the first line of standard error, naming the
-address that the program announced; FAULT guard means SIGSEGV at the announced access. The control must exit 0 and say
+address that the program announced; FAULT guard means SIGSEGV at the announced access, or where the
+profile handles that signal, the fault that the program's name says. The control must exit 0 and say
 nothing. Everything else is a failure with a text of its own: a death by the wrong check, a crash that is not the
 expected one, a program that does not start or does not run on Stave, a time-out.
 """
@@ -25,7 +26,12 @@ MARKER = re.compile(r"^touching (?P<address>0x[0-9a-f]+) pid (?P<pid>\d+)$", re.
 # The faults whose report names the pointer that the caller passed. A metadata fault names the damaged word instead.
 NAMES_THE_POINTER = {"foreign-pointer", "interior-pointer", "misaligned-pointer", "double-free", "freed-pointer",
                      "never-allocated", "overflow", "underflow", "write-after-free", "family-mismatch", "size-mismatch",
-                     "alignment-mismatch", "out-of-bounds-copy"}
+                     "alignment-mismatch", "out-of-bounds-copy", "use-after-free"}
+
+# Profiles with handle_sigsegv, and what a program whose fault is `guard` then dies of, by its name.
+HANDLES = {"strict", "fuzz", "samples"}
+GUARDS = {"zero_size_freed": "use-after-free", "zero_size": "overflow", "guard_overflow": "overflow", "guard_underflow": "underflow", "guard_behind_header": "underflow",
+          "guard_emptied": "use-after-free", "guard_freed": "use-after-free"}
 
 NO_MEMORY, NOT_SERVED = 98, 99
 
@@ -126,6 +132,13 @@ def judge_misuse(code, out, err, fault, program):
         raise Failure(f"reported {match['address']}, and the misuse was at {marker['address']}: {first}")
 
 
+def expected_fault(fault, profile, program):
+    if fault != "guard" or profile not in HANDLES:
+        return fault
+    name = os.path.basename(program).removeprefix("misuse_")
+    return next((named for prefix, named in GUARDS.items() if name.startswith(prefix)), fault)
+
+
 def declared_fault(source):
     with open(source, encoding="utf-8") as file:
         match = re.fullmatch(r"// FAULT: ([a-z-]+)\n", file.readline())
@@ -142,7 +155,8 @@ def main():
     parser.add_argument("--control", required=True, help="its twin without")
     parser.add_argument("--library", help="libstave.so, preloaded; without it the programs contain Stave themselves")
     parser.add_argument("--emulator", default="", help="the command that runs the programs")
-    parser.add_argument("--profiles", default="light,default,strict,fuzz")
+    parser.add_argument("--profiles", default="light,default,strict,fuzz",
+                        help="`samples` is fuzz with every allocation a guarded sample; in the others none is")
     parser.add_argument("--guards", default="advice,mprotect", help="how guard pages are laid")
     parser.add_argument("--options", default="", help="more of STAVE_OPTIONS, behind profile and guard mode")
     parser.add_argument("--timeout", type=float, default=20)
@@ -170,7 +184,10 @@ def main():
         for profile, guards in itertools.product(arguments.profiles.split(","), arguments.guards.split(",")):
             environment = {name: value for name, value in os.environ.items()
                            if name not in ("LD_PRELOAD", "STAVE_OPTIONS")}
-            environment["STAVE_OPTIONS"] = f"profile={profile}{modes[guards]}"
+            # Whether a few allocations more are samples would be left to chance.
+            sampled = "fuzz" if profile == "samples" else f"{profile}:sample_interval=0"
+            environment["STAVE_OPTIONS"] = f"profile={sampled}{modes[guards]}"
+            fault = expected_fault(arguments.fault, profile, arguments.program)
             if arguments.options:
                 environment["STAVE_OPTIONS"] += f":{arguments.options}"
             if arguments.library:
@@ -179,7 +196,7 @@ def main():
                     ("LD_PRELOAD=" if emulator else "") + os.path.abspath(arguments.library))
             for program, judge, what in (
                     (arguments.control, judge_control, "control"),
-                    (arguments.program, lambda *end: judge_misuse(*end, arguments.fault, arguments.program), "misuse")):
+                    (arguments.program, lambda *end: judge_misuse(*end, fault, arguments.program), "misuse")):
                 runs += 1
                 try:
                     end = run([*emulator, os.path.abspath(program)], environment, arguments.timeout)

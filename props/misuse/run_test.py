@@ -55,6 +55,17 @@ class RunnerTest(unittest.TestCase):
         code, out = self.judge(misuse=MARK + "kill -SEGV $$\n", fault="guard")
         self.assertEqual(code, 0, out)
 
+    def test_a_guard_in_a_profile_that_handles_it(self):
+        report = REPORT.format(id="overflow", address="0x7f0000001000")
+        program = self.script("misuse_guard_overflow_x", MARK + report + ABORT)
+        self.assertEqual(self.judge(program=program, fault="guard", profiles="strict")[0], 0)
+        self.assert_red("and must fault at the access", program=program, fault="guard", profiles="default")
+        program = self.script("misuse_guard_freed_x", MARK + report + ABORT)
+        self.assert_red("died as overflow, and must die as use-after-free", program=program, fault="guard",
+                        profiles="samples")
+        program = self.script("misuse_guard_freed_y", MARK + "kill -SEGV $$\n")
+        self.assert_red("is not a fault report", program=program, fault="guard", profiles="fuzz")
+
     def test_wrong_id(self):
         self.assert_red("died as freed-pointer, and must die as double-free",
                         misuse=MARK + REPORT.format(id="freed-pointer", address="0x7f0000001000") + ABORT)

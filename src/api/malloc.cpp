@@ -33,6 +33,7 @@ void* or_no_memory(void* pointer) {
 }
 
 void* allocate_aligned(std::size_t alignment, std::size_t size) {
+  STAVE_KEEP_FRAME();
   return or_no_memory(g_process.allocate_aligned(started_heap(), alignment, size));
 }
 
@@ -46,7 +47,16 @@ void* allocate_rounded(std::size_t alignment, std::size_t size) {
 }
 
 /// Everything that malloc's fast path does not serve.
-STAVE_SLOW void* malloc_slow(std::size_t size) { return or_no_memory(g_process.allocate_slow(thread_heap(), size)); }
+STAVE_SLOW void* malloc_slow(std::size_t size) {
+  STAVE_KEEP_FRAME();
+  return or_no_memory(g_process.allocate_slow(thread_heap(), size));
+}
+
+/// The same of calloc.
+STAVE_SLOW void* calloc_slow(std::size_t count, std::size_t size) {
+  STAVE_KEEP_FRAME();
+  return or_no_memory(g_process.allocate_zeroed(thread_heap(), count, size));
+}
 
 /// What malloc_info and its kin tell. What is free are slots that have memory and hold nothing.
 struct Told {
@@ -63,10 +73,10 @@ Told tell() {
   const ArenaLocked<ProcessStorage> locked(g_process.arena, g_process.constants);
   told.stats = g_process.stats();
   told.resident = g_process.resident();
-  told.slots_bytes = told.stats.live_bytes - told.stats.large_bytes;
+  told.slots_bytes = told.stats.live_bytes - told.stats.large_bytes - told.stats.sample_bytes;
   const std::uint64_t chunks = told.resident.chunks_bytes;
   told.free_bytes = chunks > told.slots_bytes ? chunks - told.slots_bytes : 0;
-  told.system_bytes = chunks + told.resident.large_bytes;
+  told.system_bytes = chunks + told.resident.large_bytes + told.resident.sample_bytes;
   return told;
 }
 
@@ -101,10 +111,16 @@ STAVE_EXPORT void* malloc(std::size_t size) {
 STAVE_EXPORT void free(void* pointer) { stave::deallocate(g_process, thread_heap(), pointer); }
 
 STAVE_EXPORT void* calloc(std::size_t count, std::size_t size) {
-  return stave::or_no_memory(g_process.allocate_zeroed(thread_heap(), count, size));
+  std::size_t bytes = 0;
+  if (stave::multiply(count, size, &bytes)) [[likely]] {
+    if (void* const slot = stave::allocate_fast(stave::g_process.constants.contents, thread_heap(), bytes)) [[likely]]
+      return g_process.make_zero(slot, bytes);
+  }
+  return stave::calloc_slow(count, size);
 }
 
 STAVE_EXPORT void* realloc(void* pointer, std::size_t size) {
+  STAVE_KEEP_FRAME();
   if (pointer == nullptr) return stave::or_no_memory(stave::allocate(g_process, thread_heap(), size));
   if (size == 0) {
     stave::deallocate(g_process, thread_heap(), pointer);
@@ -132,6 +148,7 @@ STAVE_EXPORT void* aligned_alloc(std::size_t alignment, std::size_t size) {
 
 STAVE_EXPORT int posix_memalign(void** result, std::size_t alignment, std::size_t size) {
   if (alignment % sizeof(void*) != 0 || !stave::is_power_of_two(alignment)) return EINVAL;
+  STAVE_KEEP_FRAME();
   const int saved = errno;
   void* const memory = stave::allocate_aligned(alignment, size);
   errno = saved;
@@ -176,8 +193,8 @@ STAVE_EXPORT struct mallinfo2 mallinfo2(void) {
   struct mallinfo2 info {};
   info.arena = told.resident.chunks_bytes;
   info.ordblks = told.stats.chunks;
-  info.hblks = told.stats.large_blocks;
-  info.hblkhd = told.stats.large_bytes;
+  info.hblks = told.stats.large_blocks + told.stats.samples;
+  info.hblkhd = told.stats.large_bytes + told.stats.sample_bytes;
   info.uordblks = told.slots_bytes;
   info.fordblks = told.free_bytes;
   return info;

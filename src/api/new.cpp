@@ -100,6 +100,7 @@ STAVE_COLD void* retry(Try attempt, OnFailure on_failure) {
 }
 
 STAVE_SLOW void* make_slow(Request request, OnFailure on_failure) {
+  STAVE_KEEP_FRAME();
   const auto attempt = [=] { return g_process.allocate_slow(thread_heap(), request); };
   if (void* const memory = attempt()) return memory;
   return retry(attempt, on_failure);
@@ -112,6 +113,7 @@ STAVE_FAST void* make(Request request, OnFailure on_failure) {
 }
 
 STAVE_SLOW void* make(std::size_t size, std::align_val_t alignment, OnFailure on_failure) {
+  STAVE_KEEP_FRAME();
   const auto attempt = [=] {
     if (!stave::process_is_started()) (void)stave::process_heap_slow();
     return g_process.allocate_aligned(thread_heap(), static_cast<std::size_t>(alignment), {size, Family::new_aligned});
@@ -165,11 +167,13 @@ STAVE_COLD bool any_new_is_replaced() { return new_is_replaced() || aligned_new_
 STAVE_FAST bool says_nothing_of_family() { return g_process.constants.contents.families && any_new_is_replaced(); }
 
 STAVE_FAST void unmake(void* pointer, Family family, std::size_t size = Claim::kAnySize) {
+  STAVE_KEEP_FRAME();
   stave::deallocate(g_process, thread_heap(), pointer,
                     {.size = size, .family = family, .any_family = says_nothing_of_family()});
 }
 
 STAVE_SLOW void unmake(void* pointer, std::align_val_t alignment, std::size_t size = Claim::kAnySize) {
+  STAVE_KEEP_FRAME();
   stave::deallocate(g_process, thread_heap(), pointer,
                     {.size = size,
                      .alignment_log2 = stave::log2_floor(static_cast<std::size_t>(alignment) | 1),

@@ -110,7 +110,7 @@ void stave_heap_get_statistics(const stave_heap* heap, struct stave_statistics* 
 
 /** The text of the report that ended the process, terminated by a zero byte; empty before. For debuggers and core
  * dumps. */
-extern char stave_last_report[1024];
+extern char stave_last_report[2048];
 
 #ifdef __cplusplus
 }

@@ -22,6 +22,15 @@ inline constexpr std::size_t kFaultCount = 0
 #undef STAVE_FAULT
     ;
 
+/// The calls that led to something: return addresses, the innermost first, of a thread that is named as gdb does.
+struct CallStack {
+  static constexpr std::size_t kMost = 14;
+
+  std::uintptr_t thread;
+  std::size_t count;
+  std::uintptr_t frames[kMost];
+};
+
 /// Everything that may be known about a fault when it is detected. A field that is not known is zero.
 struct FaultRecord {
   Fault fault{};
@@ -34,12 +43,19 @@ struct FaultRecord {
   const char* state = nullptr;    ///< live, held, marked, free, never-used
   const void* changed = nullptr;  ///< the first byte of the slot that is not as it was left
 
-  // Of a memory function.
-  const char* function = nullptr;    ///< its name
-  const char* access = nullptr;      ///< what it would do: read or write
-  std::size_t bytes = 0;             ///< so many from the address on
-  const void* allocation = nullptr;  ///< the live allocation that they leave
-  std::size_t allocation_bytes = 0;  ///< how long that is
+  // Of a memory function, or of an access that faulted at `address`.
+  const char* function = nullptr;      ///< its name; nullptr: an access
+  const char* access = nullptr;        ///< read or write
+  std::size_t bytes = 0;               ///< so many from the address on
+  const void* allocation = nullptr;    ///< the allocation that they leave, or that the access is attributed to
+  std::size_t allocation_bytes = 0;    ///< how long that is
+  const CallStack* touched = nullptr;  ///< who made the access
+
+  // Of a guarded sample, which is then what slot_size and chunk speak of.
+  std::uint64_t sample = 0;              ///< its number in the order of samples; 0: it is none
+  std::uint64_t sample_seed = 0;         ///< the option with which it is one again
+  const CallStack* allocated = nullptr;  ///< the latest allocation here
+  const CallStack* freed = nullptr;      ///< and its free
 };
 
 /// The stable kebab-case id, as it stands in reports and as a heading of SECURITY.md.

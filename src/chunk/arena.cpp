@@ -210,11 +210,25 @@ char* Arena<S>::take_fresh(SizeClass cls, GuardKind* guard) {
 }
 
 template <class S>
+bool Arena<S>::close_slots(char* slots, std::size_t bytes, GuardKind guard) {
+  return guard == GuardKind::advice       ? pages.guard_install(slots, bytes)
+         : guard == GuardKind::protection ? pages.withdraw(slots, bytes)
+                                          : false;
+}
+
+template <class S>
 Chunk* Arena<S>::make_chunk(char* start, SizeClass cls, GuardKind guard, void* owner) {
   const ClassShape& shape = constants_->shapes[cls];
   // The guard before the slots lies where the header page ends whatever the class: a changed class keeps its guards.
   sanitizer::mark_header(start, constants_->page);
-  sanitizer::mark_vacant(start + shape.slots_offset, shape.chunk_bytes() - shape.slots_offset - constants_->page);
+  char* const slots = start + shape.slots_offset;
+  const std::size_t bytes = shape.chunk_bytes() - shape.slots_offset - constants_->page;
+  sanitizer::mark_vacant(slots, bytes);
+#if defined(STAVE_MUTANT_zero_size_not_closed)
+  if (shape.content_bytes == 0) ++counts.guards_skipped;
+#else
+  if (shape.content_bytes == 0 && !close_slots(slots, bytes, guard)) ++counts.guards_skipped;
+#endif
   const auto colour = static_cast<std::uint32_t>(random_.below(shape.colour_count));
   auto* const chunk = reinterpret_cast<Chunk*>(start + colour * kLine);
   // The page may hold what an earlier life left: the memory of a locked page cannot be given back.
@@ -263,10 +277,7 @@ void Arena<S>::release_chunk(Chunk* chunk) {
   const std::size_t bytes = shape.chunk_bytes() - shape.slots_offset - constants_->page;
   sanitizer::mark_vacant(slots, bytes);
   // Locked memory refuses all of these: it then stays as it is, and the chunk serves its class again all the same.
-  const bool fault = constants_->options.fault_vacant != 0;
-  const bool done = fault && entry.guard() == GuardKind::advice       ? pages.guard_install(slots, bytes)
-                    : fault && entry.guard() == GuardKind::protection ? pages.withdraw(slots, bytes)
-                                                                      : false;
+  const bool done = constants_->options.fault_vacant != 0 && close_slots(slots, bytes, entry.guard());
   if (!done) (void)pages.discard(slots, bytes);
   (void)pages.discard(start, constants_->page);
   VacantPool& pool = pools_[cls];

@@ -95,6 +95,15 @@ class Arena {
   /// is tried first.
   [[nodiscard]] GuardKind guard_pair(void* first, std::size_t first_bytes, void* second, std::size_t second_bytes,
                                      bool second_shrinks = false);
+  /// Whether guards are laid by advice, as far as the kernel is willing.
+  [[nodiscard]] bool advises() const { return guard_advice_; }
+  /// For guarded samples, where guards are by protection: mappings from the budget, of which half is left to others.
+  [[nodiscard]] bool spend_mappings(std::uint64_t count) {
+    if (protected_ + count > constants_->options.guard_budget / 2) return false;
+    protected_ += count;
+    return true;
+  }
+  void return_mappings(std::uint64_t count) { protected_ -= count; }
   /// The guards of a pair are gone, with their mapping.
   void forget_guard_pair(GuardKind kind);
 
@@ -133,6 +142,9 @@ class Arena {
     std::uint32_t chunks;  ///< of this class, vacant or not
   };
 
+  /// Any access to a chunk's slots faults from now on, and their memory goes. false: not so, as its guards are none or
+  /// the kernel refused.
+  [[nodiscard]] bool close_slots(char* slots, std::size_t bytes, GuardKind guard);
   [[nodiscard]] bool grow_pool(VacantPool& pool);
   [[nodiscard]] char* take_vacant(SizeClass from, SizeClass to, GuardKind* guard);
   [[nodiscard]] char* take_fresh(SizeClass cls, GuardKind* guard);

@@ -9,6 +9,7 @@
 namespace stave {
 
 void Constants::derive() {
+  contents.zero_size_faults = options.zero_size_faults != 0;
   contents.exact = options.exact_size != 0;
   contents.families = options.family != 0;
   contents.sized = options.sized_free != kSizedOff;
@@ -20,7 +21,8 @@ void Constants::derive() {
   contents.written_mask = options.write_after_free != 0 ? contents.zero_mask : 0;
   contents.neighbours = options.neighbours != 0 && options.canary != kCanaryOff;
   contents.watchful = contents.neighbours || contents.exact || contents.families;
-  const bool more = contents.canary_extra != 0 || contents.written_mask != 0 || contents.watchful;
+  const bool all_sampled = options.sample_interval == 1;
+  const bool more = contents.canary_extra != 0 || contents.written_mask != 0 || contents.watchful || all_sampled;
   contents.fast_limit = more ? 0 : kFrequentSize;
   for (SizeClass cls = 0; cls != kClassCount; ++cls) {
     const std::uint32_t count = shapes[cls].slot_count;

@@ -14,14 +14,15 @@
 
 namespace stave {
 
-enum class UnitKind : std::uint32_t { none = 0, chunk = 1, vacant = 2, large = 4 };  // one bit each: one test
+/// Only a chunk has the lowest bit: one test.
+enum class UnitKind : std::uint32_t { none = 0, chunk = 1, vacant = 2, large = 4, sample = 6 };
 
 /// How the guard pages of a chunk were laid.
 enum class GuardKind : std::uint32_t { none = 0, advice = 1, protection = 2 };
 
 /// The entry of one unit, 64 bits. All units of a chunk have the same.
 ///
-///   bits   57-63  6-47                     3-4         0-2      large: 3-31
+///   bits   57-63  6-47                     3-4         0-2      large, sample: 3-31
 ///          class  address of the header    guard kind  kind     number of the record
 ///
 /// A header's address is a multiple of 64 and has 48 bits at most.
@@ -34,6 +35,9 @@ struct RegistryEntry {
   }
   [[nodiscard]] static constexpr RegistryEntry of_large(std::uint32_t record) {
     return {static_cast<std::uint64_t>(UnitKind::large) | std::uint64_t{record} << 3};
+  }
+  [[nodiscard]] static constexpr RegistryEntry of_sample(std::uint32_t record) {
+    return {static_cast<std::uint64_t>(UnitKind::sample) | std::uint64_t{record} << 3};
   }
 
   [[nodiscard]] constexpr UnitKind kind() const { return static_cast<UnitKind>(bits & 7); }

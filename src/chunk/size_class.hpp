@@ -41,14 +41,21 @@ constexpr std::size_t count_classes() {
 
 }  // namespace detail
 
-inline constexpr std::size_t kClassCount = detail::count_classes();
+/// Classes by size. One more serves requests of no bytes: its slots have addresses of their own, and no access.
+inline constexpr std::size_t kSizedClasses = detail::count_classes();
+inline constexpr SizeClass kZeroClass = kSizedClasses;
+inline constexpr std::size_t kClassCount = kSizedClasses + 1;
 static_assert(kClassCount < 128, "the registry keeps a class in 7 bits");
 
-/// Slot size of each class, ascending.
+/// So many addresses each of them has, and so it is aligned.
+inline constexpr std::size_t kZeroSlot = 64;
+
+/// Slot size of each class, ascending but for the last one.
 inline constexpr std::array<std::uint32_t, kClassCount> kSlotSizes = [] {
   std::array<std::uint32_t, kClassCount> sizes{};
   std::size_t next = 0;
   detail::for_each_class_size([&](std::size_t size) { sizes[next++] = static_cast<std::uint32_t>(size); });
+  sizes[kZeroClass] = kZeroSlot;
   return sizes;
 }();
 
@@ -106,8 +113,9 @@ struct alignas(32) ClassShape {
   /// 2^64 / slot_size, rounded up: see slot_index.
   std::uint64_t reciprocal = 0;
   std::uint32_t slot_size = 0;
-  std::uint32_t slots_offset = 0;  ///< of slot 0 from the chunk's first byte
-  std::uint32_t slots_bytes = 0;   ///< slot_count * slot_size
+  std::uint32_t content_bytes = 0;  ///< of a slot, what has memory: all, or nothing
+  std::uint32_t slots_offset = 0;   ///< of slot 0 from the chunk's first byte
+  std::uint32_t slots_bytes = 0;    ///< slot_count * slot_size
   std::uint16_t slot_count = 0;
   std::uint8_t units_log2 = 0;
   std::uint8_t colour_count = 0;  ///< the header may begin at this many places, kLine apart
@@ -138,6 +146,7 @@ constexpr std::size_t ClassShape::header_bytes(bool notes) const {
   const std::size_t size = kSlotSizes[cls];
   ClassShape shape;
   shape.slot_size = static_cast<std::uint32_t>(size);
+  shape.content_bytes = cls == kZeroClass ? 0 : shape.slot_size;
   shape.reciprocal = ~std::uint64_t{0} / size + 1;
   shape.slots_offset = static_cast<std::uint32_t>(2 * page);
   for (unsigned log2 = 0; log2 <= kLargestUnitsLog2; ++log2) {
@@ -180,10 +189,10 @@ struct SlotIndex {
   return {static_cast<std::uint64_t>(product >> 64), static_cast<std::uint64_t>(product) < reciprocal};
 }
 
-static_assert(kSlotSizes.front() == kGrain && kSlotSizes.back() == kLargestSlot);
+static_assert(kSlotSizes.front() == kGrain && kSlotSizes[kSizedClasses - 1] == kLargestSlot);
 static_assert(
     [] {
-      for (std::size_t i = 1; i != kClassCount; ++i) {
+      for (std::size_t i = 1; i != kSizedClasses; ++i) {
         if (kSlotSizes[i] <= kSlotSizes[i - 1]) return false;
         if (kSlotSizes[i - 1] >= kLargestFineClass && 4 * kSlotSizes[i] > 5 * kSlotSizes[i - 1]) return false;
       }

@@ -14,19 +14,19 @@ TEST(SizeClass, is_the_smallest_that_fits_over_the_whole_domain) {
     if (size > kSlotSizes[expected]) ++expected;
     ASSERT_EQ(size_class_for(size), expected) << size;
   }
-  EXPECT_EQ(expected + 1, kClassCount);
+  EXPECT_EQ(expected + 1, kSizedClasses);
   EXPECT_EQ(size_class_for(0), size_class_for(1));
 }
 
 TEST(SizeClass, sizes_are_multiples_of_the_grain_and_ascend) {
-  for (SizeClass cls = 0; cls != kClassCount; ++cls) {
+  for (SizeClass cls = 0; cls != kSizedClasses; ++cls) {
     EXPECT_EQ(kSlotSizes[cls] % kGrain, 0U);
     if (cls != 0) {
       EXPECT_GT(kSlotSizes[cls], kSlotSizes[cls - 1]);
     }
   }
   EXPECT_EQ(kSlotSizes[0], kGrain);
-  EXPECT_EQ(kSlotSizes[kClassCount - 1], kLargestSlot);
+  EXPECT_EQ(kSlotSizes[kSizedClasses - 1], kLargestSlot);
 }
 
 TEST(SizeClass, wastes_at_most_a_quarter) {

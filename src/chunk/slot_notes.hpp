@@ -42,7 +42,7 @@ struct Claim {
 
 /// So much of the slack behind a request is filled, where it is remembered; behind that only the canary is looked at.
 inline constexpr std::size_t kFilledSlack = 64;
-/// What is remembered of slack. Every request of a class has less.
+/// So much slack can be remembered.
 inline constexpr std::size_t kMostSlack = 0xffff;
 
 /// A live slot, and where its notes lie.
@@ -52,8 +52,8 @@ struct SlotNotes {
   SlotLine* line;
   std::uint64_t place;  ///< the slot's bit
   char* slot;
-  std::size_t slot_size;
-  std::uint16_t* slack;  ///< bytes of the slot beyond the request. Only where ContentRules::exact
+  std::size_t slot_size;  ///< what of it has memory
+  std::uint16_t* slack;   ///< bytes of the slot beyond the request. Only where ContentRules::exact
 
   /// What a program may have of the slot without a move.
   [[nodiscard]] STAVE_FAST std::size_t capacity() const {
@@ -69,41 +69,42 @@ struct SlotNotes {
     return static_cast<Family>(low | high << 1);
   }
   STAVE_FAST void set_family(Family family) const {
-    for (const unsigned half : {0U, 1U}) {
-      std::atomic<std::uint64_t>& word = line->family[half];
-      const std::uint64_t others = without_bit(word.load(std::memory_order_relaxed), place);
-      word.store(others | (std::uint64_t{static_cast<std::uint8_t>(family)} >> half & 1) << place,
-                 std::memory_order_relaxed);
-    }
+    set_bit(line->family[0], static_cast<std::uint64_t>(family) & 1);
+    set_bit(line->family[1], static_cast<std::uint64_t>(family) >> 1);
   }
-  [[nodiscard]] STAVE_FAST char* end() const { return slot + slot_size - *slack; }
   /// The end of what is filled behind the request: 8-byte aligned.
-  [[nodiscard]] STAVE_FAST char* filled_end() const {
-    const std::size_t filled = align_down(slot_size - *slack + kFilledSlack, sizeof(std::uint64_t));
-    return slot + std::min(capacity(), filled);
+  [[nodiscard]] STAVE_FAST std::size_t filled_to() const {
+    return std::min(capacity(), align_down(slot_size - *slack + kFilledSlack, sizeof(std::uint64_t)));
+  }
+
+ private:
+  /// Most of a word are of one family.
+  STAVE_FAST void set_bit(std::atomic<std::uint64_t>& word, std::uint64_t value) const {
+    const std::uint64_t before = word.load(std::memory_order_relaxed);
+    const std::uint64_t now = without_bit(before, place) | value << place;
+    if (now != before) word.store(now, std::memory_order_relaxed);
   }
 };
 
-/// Visits the words of the filled slack from the last one on, as long as `visit(word, mask)` says true; `mask` has the
-/// bytes that are slack.
+/// Visits the words of the filled slack as long as `visit(word, mask)` says true; `mask` has the bytes that are slack.
 template <class Visit>
 STAVE_FAST bool visit_slack(const SlotNotes& notes, Visit visit) {
   using Word [[gnu::may_alias]] = std::uint64_t;
-  const char* const end = notes.end();
-  char* at = notes.filled_end();
-  for (; at - end >= std::ptrdiff_t{sizeof(Word)}; at -= sizeof(Word)) {
-    if (!visit(*reinterpret_cast<Word*>(at - sizeof(Word)), ~Word{0})) return false;
+  const std::size_t from = notes.slot_size - *notes.slack;
+  const std::size_t to = notes.filled_to();
+  std::size_t at = align_down(from, sizeof(Word));
+  std::uint64_t mask = ~std::uint64_t{0} << 8 * (from - at);
+  for (; at < to; at += sizeof(Word), mask = ~std::uint64_t{0}) {
+    if (!visit(*reinterpret_cast<Word*>(notes.slot + at), mask)) return false;
   }
-  if (at == end) return true;
-  const auto kept = 8 * (sizeof(Word) - static_cast<std::size_t>(at - end));
-  return visit(*reinterpret_cast<Word*>(at - sizeof(Word)), ~Word{0} << kept);
+  return true;
 }
 
 /// Remembers the size of a request and fills what comes behind it. pre: rules.exact; size is at most the capacity, and
 /// the slack at most kMostSlack
 STAVE_FAST void note_size(const ContentRules& rules, const SlotNotes& notes, std::size_t size) {
   *notes.slack = static_cast<std::uint16_t>(notes.slot_size - size);
-  (void)visit_slack(notes, [&](auto& word, std::uint64_t mask) {
+  (void)visit_slack(notes, [&](auto& word, std::uint64_t mask) STAVE_FAST_LAMBDA {
     word = (word & ~mask) | (rules.slack_word & mask);
     return true;
   });
@@ -114,9 +115,9 @@ STAVE_FAST bool slack_holds(const ContentRules& rules, const SlotNotes& notes) {
 #if defined(STAVE_MUTANT_slack_not_checked)
   if (notes.slot != nullptr) return true;
 #endif
-  if (notes.end() > notes.slot + notes.capacity() || notes.end() < notes.slot) return false;
-  return visit_slack(notes,
-                     [&](const auto& word, std::uint64_t mask) { return ((word ^ rules.slack_word) & mask) == 0; });
+  if (*notes.slack > notes.slot_size || notes.slot_size - *notes.slack > notes.capacity()) return false;
+  return visit_slack(notes, [&](const auto& word, std::uint64_t mask)
+                                STAVE_FAST_LAMBDA { return ((word ^ rules.slack_word) & mask) == 0; });
 }
 
 /// Whether a live slot's canary holds, if it has one.
@@ -140,9 +141,9 @@ STAVE_FAST bool front_holds(const ContentRules& rules, const SlotNotes& notes) {
   return canary_holds(rules, notes.slot - notes.slot_size, notes.slot_size);
 }
 
-/// Whether a free must look at more than the canary.
-STAVE_FAST bool asks(const ContentRules& rules, const Claim& claim) {
-  return rules.watchful || (rules.sized && (claim.size != Claim::kAnySize || claim.alignment_log2 != 0));
+/// Whether a claim says something of the size that must be looked at.
+STAVE_FAST bool says(const ContentRules& rules, const Claim& claim) {
+  return (claim.size != Claim::kAnySize || claim.alignment_log2 != 0) && rules.sized;
 }
 
 STAVE_FAST bool family_fits(const ContentRules& rules, Family family, const Claim& claim) {

@@ -6,12 +6,14 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 
 #include "base/attributes.hpp"
 #include "chunk/arena.hpp"
 #include "chunk/constants.hpp"
 #include "chunk/slot_notes.hpp"
 #include "heap/large.hpp"
+#include "heap/samples.hpp"
 #include "heap/stats.hpp"
 #include "heap/thread_heap.hpp"
 #include "heap/verify.hpp"
@@ -55,6 +57,7 @@ struct Allocator {
   alignas(kLargestPage) Constants constants;  // pages of its own: read-only after the start
   alignas(kLargestPage) Arena<S> arena;
   LargeBlocks<S> large;
+  Samples<S> samples;
 
   // The table of heaps; under the arena's lock, but for generation.
   ThreadHeap* heaps = nullptr;
@@ -102,6 +105,10 @@ struct Allocator {
   /// hand_out refused: an open word is not as its heap left it, or the slot that was picked is in use.
   [[noreturn]] STAVE_COLD void die_at_hand_out(const Cursor& cursor);
 
+  // touch.cpp
+  /// What fault it is to touch an address that has no access. false: none of ours. From a signal handler.
+  [[nodiscard]] STAVE_COLD bool explain_touch(const void* address, FaultRecord* fault) const;
+
   // foreign.cpp: addresses that the registry does not know, which are faults unless an option says otherwise.
   STAVE_COLD void free_foreign(void* pointer);
   /// \return 0: nothing is known of it.
@@ -122,6 +129,14 @@ struct Allocator {
   bool give_back_empty(ThreadHeap& heap);
   /// The same, and then the whole pages of other chunks that have no live slot. true if anything went.
   bool give_back_all(ThreadHeap& heap);
+  /// The same if trim was called since this heap did so last. pre: the heap is not entered.
+  STAVE_FAST void follow_trim(ThreadHeap& heap) {
+    const std::uint32_t turn = trims.load(std::memory_order_relaxed);
+    if (heap.trims == turn) [[likely]]
+      return;
+    heap.trims = turn;
+    (void)give_back_all(heap);
+  }
 
   // remote_free.cpp: frees by threads that are not the owner, and their collection by the owner.
   STAVE_SLOW void remote_free(void* pointer, const SlotRef& slot, Claim claim);
@@ -158,6 +173,7 @@ struct Allocator {
   [[nodiscard]] SizeClass class_for(std::size_t size, std::size_t alignment) const;
   /// free of whatever is not in the word of the latest allocation. pre: the heap was entered; it is left here.
   STAVE_SLOW void deallocate_slow(ThreadHeap& heap, void* pointer, Claim claim);
+  STAVE_SLOW void* allocate_zeroed_slow(ThreadHeap& heap, std::size_t bytes);
   /// free of what is not a live slot of this heap, or cannot be freed from inside of it: another heap's slot, a large
   /// block, or a fault, which is named.
   STAVE_SLOW void deallocate_elsewhere(ThreadHeap& heap, void* pointer, Claim claim);
@@ -167,6 +183,27 @@ struct Allocator {
   /// there is no such allocation, or it ends before; kNoBound if that cannot be told. For memory functions: no lock,
   /// nothing is changed. pre: the registry says `entry` of the address, and not `none`.
   [[nodiscard]] STAVE_SLOW std::size_t room_at(const void* address, RegistryEntry entry);
+
+  // samples.cpp: Samples, and what leads to it.
+  /// Whether it is a guarded sample's turn when a heap looks for a slot.
+  [[nodiscard]] STAVE_FAST static bool sample_due(const ThreadHeap& heap) { return heap.served >= heap.sample_at; }
+  /// The allocation as a guarded sample, whose calls are taken from a frame. nullptr: it cannot be one; nothing
+  /// happened.
+  STAVE_SLOW void* allocate_sample(ThreadHeap& heap, Request request, std::size_t alignment, const void* frame);
+  /// The same as allocate_in_class when it is a sample's turn. Called last, so that the frame behind its own is the
+  /// caller's.
+  STAVE_SLOW void* allocate_sampled(ThreadHeap& heap, SizeClass cls, Request request);
+  STAVE_SLOW void free_sample(void* pointer, Claim claim);
+  /// Dies unless the claim fits.
+  [[nodiscard]] std::size_t size_of_sample(const void* pointer, Fault freed_fault, const Claim& claim);
+  /// Makes what was just allocated zero, unless it is. Returns it.
+  STAVE_FAST void* make_zero(void* memory, std::size_t bytes) {
+#if !defined(STAVE_MUTANT_calloc_not_zeroed)
+    // A large block comes fresh from the kernel, and a slot is zero where slots are zeroed when they are freed.
+    if (here().constants.contents.zero_mask == 0 && bytes <= kLargestSlot) std::memset(memory, 0, bytes);
+#endif
+    return memory;
+  }
 
   // verify.cpp
   [[nodiscard]] VerifyResult verify() const;
@@ -215,7 +252,7 @@ struct Allocator {
     return {.line = line,
             .place = place,
             .slot = chunk->start() + shape.slots_offset + index * shape.slot_size,
-            .slot_size = shape.slot_size,
+            .slot_size = shape.content_bytes,
             .slack = chunk->notes(shape.line_count()) + index};
   }
   /// The slot of a bit.
@@ -251,6 +288,9 @@ struct Allocator {
   /// Collects what was freed into one shared heap.
   void drain_shared();
   /// An allocation by the owner of a heap, which was entered.
+  STAVE_FAST void lay_end(const OpenChunk& open, const Cursor& cursor, std::uint64_t place, char* slot,
+                          const Request& request) const;
+  [[nodiscard]] STAVE_FAST void* allocate_noted(ThreadHeap& heap, const Request& request);
   [[nodiscard]] STAVE_FAST void* serve(ThreadHeap& heap, SizeClass cls, const Request& request);
   /// Whether a heap's next allocation of a class comes from a shared heap.
   [[nodiscard]] bool borrows(const ThreadHeap& heap, SizeClass cls) const;
@@ -273,7 +313,10 @@ struct Allocator {
   /// free of a live slot of a chunk of this heap. false: it is none, and nothing was changed.
   STAVE_FAST bool free_local(ThreadHeap& heap, Chunk* chunk, RegistryEntry entry, void* pointer, const Claim& claim);
   /// The same for the slot of an open chunk that begins at `pointer`, if one does. nullptr: nothing was changed.
+  /// kWatchful: there is more to look at than the canary, or may be.
+  template <bool kWatchful>
   STAVE_FAST Chunk* take_back_slot(OpenChunk* open, void* pointer, const Claim& claim);
+  STAVE_SLOW void deallocate_watchful(ThreadHeap& heap, void* pointer, Claim claim);
   /// free of a pointer that is not in a chunk.
   STAVE_SLOW void deallocate_large(void* pointer, RegistryEntry entry, const Claim& claim);
   /// Whether a free may say of a live slot what this one does.
@@ -284,10 +327,12 @@ struct Allocator {
   }
   [[nodiscard]] STAVE_SLOW bool size_claim_fits(const SlotNotes& notes, SizeClass cls, const Claim& claim) const;
   /// Whether all but the canary of a live slot allows the owner to free it so.
-  [[nodiscard]] STAVE_FAST bool may_free(Chunk* chunk, SlotLine* line, std::uint64_t place, const Claim& claim) const {
-    return !asks(constants.contents, claim) || may_free_asked(chunk, line, place, claim);
+  [[nodiscard]] STAVE_FAST bool may_free(const SlotNotes& notes, SizeClass cls, const Claim& claim) const {
+    const ContentRules& rules = constants.contents;
+    return front_holds(rules, notes) && (!rules.exact || slack_holds(rules, notes)) && claim_fits(notes, cls, claim);
   }
-  [[nodiscard]] STAVE_SLOW bool may_free_asked(Chunk* chunk, SlotLine* line, std::uint64_t place, Claim claim) const;
+  /// The same, out of line.
+  [[nodiscard]] STAVE_SLOW bool may_free_slot(const OpenChunk& open, std::size_t index, Claim claim) const;
   /// A slot that the program may use, or this dies.
   [[nodiscard]] SlotRef live_slot(const void* pointer, RegistryEntry entry, Fault freed_fault);
   /// realloc of a slot where it is. false: what was asked for, *old_size bytes, must be copied elsewhere.

@@ -27,7 +27,8 @@ enum class Failing { one, all_from };
 /// The workload, and what it knows of its blocks.
 class Workload {
  public:
-  Workload(Profile profile, bool advice) : heap_({.units = 2048, .options = options(profile, advice)}) {}
+  Workload(Profile profile, bool advice)
+      : heap_({.units = 2048, .options = options(profile, advice), .samples = profile == Profile::fuzz}) {}
 
   /// Runs it with the call `first` failing (and those after it). \return the number of calls that it made.
   std::uint64_t run(std::uint64_t first, Failing failing) {
@@ -87,6 +88,7 @@ class Workload {
   static Options options(Profile profile, bool advice) {
     Options options = test::options_with(profile, advice);
     options.quarantine_large_kb = 8 << 10;  // so that blocks leave it
+    options.sample_interval = 8;            // each takes calls, and each call is a run
     return options;
   }
 

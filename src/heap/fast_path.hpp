@@ -78,9 +78,9 @@ STAVE_FAST void* allocate_fast(const ContentRules& contents, ThreadHeap& heap, s
   Cursor& cursor = heap.cursors[frequent_class(requested)];
   void* slot = nullptr;
   if (cursor.next != nullptr) [[likely]]
-    slot = hand_out(heap, cursor, requested, [&](auto* line, auto place, void* at, std::size_t slot_size) {
-      set_canary(contents, line, place, at, requested, slot_size);
-    });
+    slot = hand_out(heap, cursor, requested,
+                    [&](auto* line, auto place, void* at, std::size_t slot_size)
+                        STAVE_FAST_LAMBDA { set_canary(contents, line, place, at, requested, slot_size); });
   heap.leave();
   return slot;
 }
@@ -148,7 +148,7 @@ STAVE_FAST void deallocate(Allocator<S>& allocator, ThreadHeap& heap, void* poin
     return allocator.deallocate_slow(heap, pointer, claim);
   // A size that is none of the fast path has no cursor, and alignments are rare.
   const bool says = claim.size != Claim::kAnySize || claim.alignment_log2 != 0;
-  const auto fits = [&] {
+  const auto fits = [&]() STAVE_FAST_LAMBDA {
     return !says || !contents.sized ||
            (claim.alignment_log2 == 0 && claim.size - 1 < contents.fast_limit &&
             &heap.cursors[frequent_class(claim.size)] == cursor);

@@ -89,7 +89,7 @@ void Allocator<S>::die_of_contents(Fault fault, const char* rule, const SlotRef&
     const ContentRules& rules = constants.contents;
     // The first byte that is not as it was left; none: what is remembered of the size was changed.
     changed = std::min(notes.size(rules), notes.capacity());
-    const std::size_t filled = rules.exact ? static_cast<std::size_t>(notes.filled_end() - start) : changed;
+    const std::size_t filled = rules.exact ? notes.filled_to() : changed;
     while (changed < filled && start[changed] == static_cast<char>(rules.slack_word)) ++changed;
     if (changed >= filled && has_canary(slot.line, slot.place)) {
       const std::uint64_t* const canary = canary_place(start, slot_size);
@@ -124,7 +124,7 @@ template <class S>
 void Allocator<S>::die_of_claim(const SlotRef& slot, const Claim& claim) {
   const SlotNotes notes = notes_of(slot.chunk, slot.line, slot.place);
   const Mismatch mismatch = mismatch_of(constants.contents, notes.family(), notes.slot, claim);
-  FaultRecord record = fault_at(mismatch.fault, mismatch.rule, slot, notes.slot, notes.slot_size);
+  FaultRecord record = fault_at(mismatch.fault, mismatch.rule, slot, notes.slot, kSlotSizes[slot.chunk->size_class()]);
   record.state = "live";
   constants.die(record);
 }
@@ -138,7 +138,18 @@ void Allocator<S>::die_of_access(const Access& access) {
                      .function = access.function,
                      .access = access.kind,
                      .bytes = access.bytes};
-  if (entry.kind() == UnitKind::large) {
+  if (entry.kind() == UnitKind::sample) {
+    if (const SampleRecord* const sample = samples.look(entry)) {
+      FaultRecord known = samples.describe(*sample);
+      known.fault = record.fault;
+      known.rule = record.rule;
+      known.address = record.address;
+      known.function = record.function;
+      known.access = record.access;
+      known.bytes = record.bytes;
+      record = known;
+    }
+  } else if (entry.kind() == UnitKind::large) {
     record.large = true;
     if (const std::optional<LargeRecord> block = large.glimpse(entry)) {
       record.chunk = reinterpret_cast<void*>(block->mapping);

@@ -38,6 +38,7 @@ void start(Body& b, std::uint64_t seed) {
   Constants& constants = allocator->constants;
   constants.options = options_of(b.config.profile);
   constants.options.guard_advice = b.config.use_guard_advice ? 1 : 0;
+  if (!b.config.samples) constants.options.sample_interval = 0;
   if (b.config.threads_borrow) constants.options.own_heaps = 0;
   constants.page = b.config.page_bytes != 0 ? b.config.page_bytes : page_size();
   constants.derive();
@@ -51,6 +52,7 @@ void start(Body& b, std::uint64_t seed) {
   allocator->arena.registry.start(address_of(&b) + b.own_bytes, units, b.entries);
   allocator->arena.start(constants, random.take_seed());
   allocator->large.start(constants, allocator->arena);
+  allocator->samples.start(constants, allocator->arena, random.take64(), units / 4);
   for (ThreadHeap*& heap : b.threads) heap = nullptr;
 }
 

@@ -33,6 +33,8 @@ struct InstanceConfig {
   unsigned threads = 1;
   /// The first allocations of each class come from a heap that all threads share, as where threads are very many.
   bool threads_borrow = false;
+  /// Guarded samples, as often as the profile says; they take a quarter of the region at most. false: none.
+  bool samples = false;
   /// Called on a fault; must not return (it aborts, throws nothing, or leaves by longjmp). nullptr: report and abort.
   /// After it was called the instance may only be reset or destroyed.
   void (*on_fault)(void* context, const FaultRecord& record) = nullptr;

@@ -114,13 +114,18 @@ void* LargeBlocks<S>::allocate(const Request& request, std::size_t alignment, bo
   const std::size_t usable = pages_for(request.size);
   const std::size_t slop = wanted_alignment > page ? wanted_alignment : 0;
   if (usable > SIZE_MAX / 4 || slop > SIZE_MAX / 4) return nullptr;
-  const std::size_t front = random_guard();
-  const std::size_t behind = random_guard();
+  std::size_t front = random_guard();
+  std::size_t behind = random_guard();
   std::size_t bytes = align_up(front + slop + usable + room + behind, kUnit);
   const std::uint32_t number = take_record();
   if (number == 0) return nullptr;
   LargeRecord& record = at(number);
   char* start = map_units(bytes);
+  if (start == nullptr && front + behind > 2 * page) {  // then with as little as can be
+    front = behind = page;
+    bytes = align_up(front + slop + usable + room + behind, kUnit);
+    start = map_units(bytes);
+  }
   if (start == nullptr || !arena_->registry.prepare(arena_->pages, address_of(start), bytes)) {
     if (start != nullptr) (void)arena_->pages.unmap(start, bytes);
     forget(number);
@@ -409,10 +414,10 @@ bool LargeBlocks<S>::keep_pieces(const LargeRecord& record, std::size_t from, st
 template <class S>
 void LargeBlocks<S>::keep_spare(const LargeRecord& record) {
   if (record.usable > spare_limit() || !is_dense(record) || !make_spare_room(record.usable)) return;
-  if ((moves_many_ || record.cut_count == 0) && keep_pieces(record, 0, record.usable)) return;
+  if ((!moves_one_ || record.cut_count == 0) && keep_pieces(record, 0, record.usable)) return;
   for (std::size_t from = 0; record.cut_count != 0 && from != record.usable;) {
     const std::size_t to = end_of_piece(record, from, record.usable);
-    if (keep_pieces(record, from, to)) moves_many_ = false;
+    if (keep_pieces(record, from, to)) moves_one_ = true;
     from = to;
   }
 }

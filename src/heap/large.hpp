@@ -169,7 +169,7 @@ class LargeBlocks {
   std::size_t spare_bytes_ = 0;                ///< of all pieces
   Piece spare_pieces_[kMostSparePieces] = {};  ///< ascending
   std::uint32_t spare_count_ = 0;
-  bool moves_many_ = true;  ///< the kernel may move several mappings by one call, as Linux 6.17 does
+  bool moves_one_ = false;  ///< the kernel moves no more than one mapping by a call: before Linux 6.17
   LargeRecord* blocks_[kBlocks] = {};
 };
 

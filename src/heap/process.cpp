@@ -3,6 +3,7 @@
 
 #include <pthread.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 
 #include "os/entropy.hpp"
 #include "os/kernel.hpp"
@@ -36,6 +37,15 @@ Seed fresh_seed(const Options& options) {
   return seed_from_entropy(entropy);
 }
 
+/// Where all is sampled, and the process has a limit to its address space, an eighth of that.
+std::size_t most_sample_units(const Options& options) {
+  struct rlimit64 limit {};
+  if (options.sample_interval != 1 || kernel::call(SYS_prlimit64, 0, RLIMIT_AS, 0, kernel::as_word(&limit)) != 0) {
+    return SIZE_MAX;
+  }
+  return limit.rlim_cur == RLIM64_INFINITY ? SIZE_MAX : limit.rlim_cur / 8 / kUnit;
+}
+
 void start() {
   const SignalsBlocked blocked(true);
   if (!g_start_lock.acquire()) {
@@ -58,8 +68,10 @@ void start() {
                        static_cast<long>(align_up(sizeof constants, kLargestPage)), PROT_READ);
     g_process.arena.start(constants, random.take_seed());
     g_process.large.start(constants, g_process.arena);
+    g_process.samples.start(constants, g_process.arena, random.take64(), most_sample_units(constants.options));
     if (constants.options.help != 0) describe_options(say, nullptr);
     if (constants.options.verbose != 0) notice("started, profile ", profile_name(constants.options.profile));
+    if (constants.options.handle_sigsegv != 0) handle_sigsegv();
     g_started.store(true, std::memory_order_release);
   }
   g_start_lock.release();
@@ -136,6 +148,7 @@ void print_statistics() {
               {"chunks", stats.chunks},
               {"vacant_chunks", stats.vacant_chunks},
               {"large_blocks", stats.large_blocks},
+              {"samples", stats.samples},
               {"heaps", stats.heaps},
               {"mapped_bytes", stats.mapped_bytes},
               {"guards_installed", stats.guards_installed},

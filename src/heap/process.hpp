@@ -24,4 +24,7 @@ void forget_thread_heap();
 void process_heap_done(ThreadHeap* heap);
 [[nodiscard]] bool process_is_started();
 
+/// Makes a touch of the process's guards and of its freed memory a fault with a report. Unless there is a handler.
+void handle_sigsegv();
+
 }  // namespace stave

@@ -52,7 +52,8 @@ OpenChunk& Allocator<S>::open_chunk(ThreadHeap& heap, SizeClass cls, Chunk* chun
   open.first_slot = chunk->start() + shape.slots_offset;
   open.reciprocal = shape.reciprocal;
   open.slots_bytes = shape.slots_bytes;
-  open.slot_size = shape.slot_size;
+  open.slot_size = shape.content_bytes;
+  open.notes = chunk->notes(shape.line_count());
   chunk->record = static_cast<std::uint8_t>(index);
   // A fork's child that finds a word open finds its copy as well, and either no held bits or a guard word that holds.
   keep_order();
@@ -142,7 +143,7 @@ void Allocator<S>::check_unwritten(Chunk* chunk, SlotLine* line, std::uint64_t s
 #endif
   for (std::uint64_t left = slots; left != 0; left &= left - 1) {
     const auto place = static_cast<std::uint64_t>(std::countr_zero(left));
-    if (!is_zero(slot_in(chunk, line, place), constants.shapes[chunk->size_class()].slot_size)) [[unlikely]] {
+    if (!is_zero(slot_in(chunk, line, place), constants.shapes[chunk->size_class()].content_bytes)) [[unlikely]] {
       die_of_contents(Fault::write_after_free, "the slot was written while it was free", {chunk, line, place}, "held");
     }
   }
@@ -208,7 +209,8 @@ bool Allocator<S>::take_word(ThreadHeap& heap, SizeClass cls, std::uint32_t few,
   cursor.word = &word;
   cursor.slots = open.first_slot + index * std::size_t{64} * shape.slot_size;
   // Where there is more to look at or to zero than the fast path does, it must not find the slot.
-  const bool more = constants.contents.neighbours || (shape.slot_size & constants.contents.zero_mask) > kShortSlot;
+  const bool more = constants.contents.watchful || shape.content_bytes == 0 ||
+                    (shape.slot_size & constants.contents.zero_mask) > kShortSlot;
   cursor.reciprocal = more ? 0 : shape.reciprocal;
   if (constants.contents.written_mask != 0) check_unwritten(chunk, &line, word_held & ~stays);
   return true;
@@ -331,10 +333,47 @@ bool Allocator<S>::refill(ThreadHeap& heap, SizeClass cls) {
   return false;
 }
 
+/// What is laid behind a slot that becomes live, and noted of it.
+template <class S>
+void Allocator<S>::lay_end(const OpenChunk& open, const Cursor& cursor, std::uint64_t place, char* slot,
+                           const Request& request) const {
+  const ContentRules& rules = constants.contents;
+  if (rules.exact || rules.families) {
+    const auto index = static_cast<std::size_t>(cursor.line - open.chunk->lines()) * 64 + place;
+    const SlotNotes notes{cursor.line, place, slot, open.slot_size, open.notes + index};
+    if (rules.families) notes.set_family(request.family);
+    if (rules.exact) note_size(rules, notes, request.size);
+  }
+  set_canary(rules, cursor.line, place, slot, request.size, open.slot_size);
+}
+
+/// What malloc's fast path leaves because there is more to be laid behind a slot, or remembered, than it knows of.
+template <class S>
+void* Allocator<S>::allocate_noted(ThreadHeap& heap, const Request& request) {
+  const ContentRules& rules = here().constants.contents;
+  if (!rules.watchful || request.size - 1 >= kFrequentSize - kCanaryBytes || heap.is_busy() || sample_due(heap)) {
+    return nullptr;
+  }
+  heap.enter();
+  Cursor& cursor = heap.cursors[frequent_class(request.size + rules.canary_extra)];
+  void* slot = nullptr;
+  if (cursor.next != nullptr) [[likely]] {
+    slot = hand_out(heap, cursor, request.size,
+                    [&](SlotLine*, std::uint64_t place, char* at, std::size_t)
+                        STAVE_FAST_LAMBDA { lay_end(*cursor.open, cursor, place, at, request); });
+  }
+  heap.leave();
+  return slot;
+}
+
 template <class S>
 void* Allocator<S>::allocate_slow(ThreadHeap& heap, Request request) {
+  if (void* const slot = allocate_noted(heap, request)) [[likely]]
+    return slot;
   const SizeClass cls = class_for(request.size, kGrain);
   if (cls == kClassCount) return allocate_large(heap, request, kGrain);
+  if (sample_due(heap)) [[unlikely]]
+    return allocate_sampled(heap, cls, request);
   return allocate_in_class(heap, cls, request);
 }
 
@@ -347,16 +386,9 @@ void* Allocator<S>::serve(ThreadHeap& heap, SizeClass cls, const Request& reques
     if (heap.noise_left < sizeof heap.noise / 2) draw_noise(heap);
     pick_next(heap, cursor);
   }
-  const auto lay_end = [&](SlotLine* line, std::uint64_t place, void* at, std::size_t slot_size) {
-    const ContentRules& rules = constants.contents;
-    if (rules.exact || rules.families) {
-      const SlotNotes notes = notes_of(cursor.open->chunk, line, place);
-      if (rules.families) notes.set_family(request.family);
-      if (rules.exact) note_size(rules, notes, request.size);
-    }
-    set_canary(rules, line, place, at, request.size, slot_size);
-  };
-  void* const slot = hand_out(heap, cursor, request.size, lay_end);
+  void* const slot = hand_out(heap, cursor, request.size,
+                              [&](SlotLine*, std::uint64_t place, char* at, std::size_t)
+                                  STAVE_FAST_LAMBDA { lay_end(*cursor.open, cursor, place, at, request); });
   if (slot == nullptr) die_at_hand_out(cursor);
   return slot;
 }
@@ -389,11 +421,7 @@ void* Allocator<S>::allocate_in_class(ThreadHeap& heap, SizeClass cls, Request r
     own = S::kProcess ? process_heap_slow() : nested_heap(heap);
     if (own == nullptr) return nullptr;
   }
-  const std::uint32_t turn = trims.load(std::memory_order_relaxed);
-  if (own->trims != turn) [[unlikely]] {
-    own->trims = turn;
-    (void)give_back_all(*own);
-  }
+  follow_trim(*own);
   own->enter();
   void* slot = nullptr;
   if (borrows(*own, cls)) slot = allocate_borrowed(*own, cls, request);
@@ -456,6 +484,7 @@ bool Allocator<S>::give_back_empty(ThreadHeap& heap) {
 template <class S>
 bool Allocator<S>::discard_free_pages(Chunk* chunk) {
   const ClassShape& shape = constants.shapes[chunk->size_class()];
+  if (shape.content_bytes == 0) return false;
   char* const slots = chunk->start() + shape.slots_offset;
   const ArenaLocked<S> locked(arena, constants);
   bool any = false;

@@ -19,6 +19,7 @@ bool fits_well(std::size_t size, std::size_t usable) { return size <= usable && 
 }  // namespace
 
 template <class S>
+template <bool kWatchful>
 Chunk* Allocator<S>::take_back_slot(OpenChunk* open, void* pointer, const Claim& claim) {
   const std::uintptr_t offset = address_of(pointer) - address_of(open->first_slot);
   if (offset >= open->slots_bytes) return nullptr;
@@ -34,13 +35,29 @@ Chunk* Allocator<S>::take_back_slot(OpenChunk* open, void* pointer, const Claim&
     std::size_t slot_size;
   } where = {open->words() + slot.index / 64, chunk->lines() + slot.index / 64, open->slot_size};
   const ContentRules& rules = here().constants.contents;
-  const auto fits = [&] { return here().may_free(chunk, where.line, slot.index % 64, claim); };
+  const auto fits = [&]() STAVE_FAST_LAMBDA {
+    if constexpr (!kWatchful) {
+      return !says(rules, claim) || here().may_free_slot(*open, slot.index, claim);
+    } else {
+      const SlotNotes notes{where.line, slot.index % 64, static_cast<char*>(pointer), open->slot_size,
+                            open->notes + slot.index};
+      return may_free(notes, chunk->size_class(), claim);
+    }
+  };
   return take_back<false>(rules, where, slot.index % 64, pointer, fits) ? chunk : nullptr;
 }
 
 template <class S>
 void Allocator<S>::deallocate_slow(ThreadHeap& heap, void* pointer, Claim claim) {
-  Chunk* const chunk = here().take_back_slot(heap.nearby_of(pointer), pointer, claim);
+  if (here().constants.contents.watchful) return here().deallocate_watchful(heap, pointer, claim);
+  Chunk* const chunk = here().template take_back_slot<false>(heap.nearby_of(pointer), pointer, claim);
+  if (chunk == nullptr) return here().deallocate_farther(heap, pointer, claim);
+  here().gained_last(heap, chunk);
+}
+
+template <class S>
+void Allocator<S>::deallocate_watchful(ThreadHeap& heap, void* pointer, Claim claim) {
+  Chunk* const chunk = here().template take_back_slot<true>(heap.nearby_of(pointer), pointer, claim);
   if (chunk == nullptr) return here().deallocate_farther(heap, pointer, claim);
   here().gained_last(heap, chunk);
 }
@@ -63,7 +80,7 @@ bool Allocator<S>::free_local(ThreadHeap& heap, Chunk* chunk, RegistryEntry entr
   const SizeClass cls = entry.size_class();
   if (OpenChunk* const open = record_of(heap, cls, chunk)) {
     heap.nearby_of(pointer) = open;
-    return take_back_slot(open, pointer, claim) != nullptr;
+    return take_back_slot<true>(open, pointer, claim) != nullptr;
   }
   if (!header_holds_for(constants.keys.header, chunk, entry, &heap)) return false;
   const std::optional<SlotRef> slot = slot_at(constants.shapes[cls], chunk, pointer);
@@ -72,14 +89,16 @@ bool Allocator<S>::free_local(ThreadHeap& heap, Chunk* chunk, RegistryEntry entr
   const std::uint64_t live = line->live.load(std::memory_order_relaxed);
   if (!has_bit(live & ~line->marked.load(std::memory_order_relaxed), slot->place)) return false;
   const SlotNotes notes = notes_of(chunk, line, slot->place);
-  if (!own_canary_holds(constants.contents, notes) || !may_free(chunk, line, slot->place, claim)) return false;
+  if (!own_canary_holds(constants.contents, notes) || !may_free(notes, cls, claim)) return false;
   sanitizer::mark_free(pointer, notes.slot_size);
   return free_in_word(chunk, nullptr, line, live, line->held, slot->bit());
 }
 
 template <class S>
 void Allocator<S>::deallocate_elsewhere(ThreadHeap& heap, void* pointer, Claim claim) {
+  STAVE_KEEP_FRAME();
   const RegistryEntry entry = arena.registry.find(address_of(pointer));
+  if (entry.kind() == UnitKind::sample) return free_sample(pointer, claim);
   if (!entry.is_chunk()) return deallocate_large(pointer, entry, claim);
   const SlotRef slot = resolve(*this, pointer, entry, Fault::double_free);
   if (slot.chunk->owner != &heap || heap.is_busy()) return remote_free(pointer, slot, claim);
@@ -99,11 +118,9 @@ void Allocator<S>::deallocate_elsewhere(ThreadHeap& heap, void* pointer, Claim c
 }
 
 template <class S>
-bool Allocator<S>::may_free_asked(Chunk* chunk, SlotLine* line, std::uint64_t place, Claim claim) const {
-  const ContentRules& rules = constants.contents;
-  const SlotNotes notes = notes_of(chunk, line, place);
-  return front_holds(rules, notes) && (!rules.exact || slack_holds(rules, notes)) &&
-         claim_fits(notes, chunk->size_class(), claim);
+bool Allocator<S>::may_free_slot(const OpenChunk& open, std::size_t index, Claim claim) const {
+  SlotLine* const line = open.chunk->lines() + index / 64;
+  return may_free(notes_of(open.chunk, line, index % 64), open.chunk->size_class(), claim);
 }
 
 template <class S>
@@ -163,6 +180,7 @@ std::size_t Allocator<S>::usable_size(const void* pointer, Fault freed_fault) {
       return usable;
     }
   }
+  if (entry.kind() == UnitKind::sample) return size_of_sample(pointer, freed_fault, {.any_family = true});
   if (entry.kind() == UnitKind::vacant) die_of_slot(pointer, freed_fault);
   return usable_size_of_foreign(pointer);
 }
@@ -193,7 +211,7 @@ STAVE_FAST Bounds slot_around(const Constants& constants, std::uintptr_t address
                                 ? __atomic_load_n(chunk->notes(shape.line_count()) + index, __ATOMIC_RELAXED)
                             : has_canary(&line, index % 64) ? kCanaryBytes
                                                             : 0;
-  return {first + index * shape.slot_size, slack <= shape.slot_size ? shape.slot_size - slack : 0};
+  return {first + index * shape.slot_size, slack <= shape.content_bytes ? shape.content_bytes - slack : 0};
 }
 
 }  // namespace
@@ -206,6 +224,13 @@ bool Allocator<S>::bounds_of(const void* address, void** start, std::size_t* siz
     if (slot.start == 0) return false;
     *start = reinterpret_cast<void*>(slot.start);
     *size = slot.size;
+    return true;
+  }
+  if (entry.kind() == UnitKind::sample) {
+    const SampleRecord* const sample = samples.find_around(address, entry);
+    if (sample == nullptr) return false;
+    *start = reinterpret_cast<void*>(sample->base);
+    *size = sample->requested;
     return true;
   }
   if (entry.kind() != UnitKind::large) return false;
@@ -231,6 +256,13 @@ std::size_t Allocator<S>::room_at(const void* address, RegistryEntry entry) {
 template <class S>
 std::size_t Allocator<S>::room_in_large(const void* address, RegistryEntry entry) {
   if (entry.kind() == UnitKind::vacant) return 0;
+  if (entry.kind() == UnitKind::sample) {
+    const SampleRecord* const sample = samples.look(entry);
+    if (sample == nullptr) return kNoBound;  // as below
+    const std::size_t offset = address_of(address) - sample->base;
+    const std::size_t size = sample->requested;
+    return sample->state == SampleRecord::State::live && offset < size ? size - offset : 0;
+  }
   const std::optional<LargeRecord> record = large.glimpse(entry);
   // Another thread is changing it: then it is not that of an allocation that the caller may use, or not any more.
   if (!record) return kNoBound;
@@ -241,6 +273,7 @@ std::size_t Allocator<S>::room_in_large(const void* address, RegistryEntry entry
 
 template <class S>
 void* Allocator<S>::reallocate(ThreadHeap& heap, void* pointer, std::size_t size) {
+  STAVE_KEEP_FRAME();
   const RegistryEntry entry = arena.registry.find(address_of(pointer));
   std::size_t copied = 0;
   if (entry.is_chunk()) {
@@ -253,7 +286,11 @@ void* Allocator<S>::reallocate(ThreadHeap& heap, void* pointer, std::size_t size
     if (entry.kind() == UnitKind::vacant) die_of_slot(pointer, Fault::freed_pointer);
     bool is_large = false;
     void* const block = resize_large(pointer, size, &is_large, &copied);
-    if (!is_large) {
+    if (entry.kind() == UnitKind::sample) {
+      // It ends where its request does: it stays for the same one only.
+      copied = size_of_sample(pointer, Fault::freed_pointer, {});
+      if (size == copied) return pointer;
+    } else if (!is_large) {
       (void)usable_size_of_foreign(pointer);  // says what is to be said of it
       return reallocate_foreign(pointer, size);
     }
@@ -305,24 +342,31 @@ template <class S>
 void* Allocator<S>::allocate_zeroed(ThreadHeap& heap, std::size_t count, std::size_t size) {
   std::size_t bytes = 0;
   if (!multiply(count, size, &bytes)) return nullptr;
-  void* const memory = allocate(*this, heap, bytes);
-#if !defined(STAVE_MUTANT_calloc_not_zeroed)
-  // A large block comes fresh from the kernel, and a slot is zero where slots are zeroed when they are freed.
-  if (memory != nullptr && bytes <= kLargestSlot && constants.contents.zero_mask == 0) std::memset(memory, 0, bytes);
-#endif
-  return memory;
+  if (void* const slot = allocate_fast(here().constants.contents, heap, bytes)) [[likely]]
+    return make_zero(slot, bytes);
+  return allocate_zeroed_slow(heap, bytes);
+}
+
+template <class S>
+void* Allocator<S>::allocate_zeroed_slow(ThreadHeap& heap, std::size_t bytes) {
+  STAVE_KEEP_FRAME();
+  void* const memory = allocate_slow(heap, bytes);
+  return memory == nullptr ? nullptr : make_zero(memory, bytes);
 }
 
 template <class S>
 SizeClass Allocator<S>::class_for(std::size_t size, std::size_t alignment) const {
   // Slot 0 lies on a page, so slots are as aligned as their size is. Each power of two has a class.
+  if (size == 0 && alignment <= kZeroSlot && constants.contents.zero_size_faults) return kZeroClass;
   if (size > kLargestSlot || alignment > constants.page) return kClassCount;
   const std::size_t wanted = (size == 0 ? 1 : size) + constants.contents.canary_extra;
   const std::size_t rounded = align_up(wanted, alignment);
   if (rounded > kLargestSlot) return kClassCount;
   SizeClass cls = size_class_for(rounded);
-  while (cls != kClassCount && kSlotSizes[cls] % alignment != 0) ++cls;
-  return cls;
+  while (cls != kSizedClasses && kSlotSizes[cls] % alignment != 0) ++cls;
+  // Where pages have 64 KiB, a slot of one may be all slack.
+  const bool noted = cls != kSizedClasses && (!constants.contents.exact || kSlotSizes[cls] - size <= kMostSlack);
+  return noted ? cls : kClassCount;
 }
 
 template <class S>
@@ -331,6 +375,8 @@ void* Allocator<S>::allocate_aligned(ThreadHeap& heap, std::size_t alignment, Re
   if (alignment <= 4 * kGrain) alignment = kGrain;
 #endif
   if (alignment <= kGrain) return allocate(*this, heap, request);
+  if (sample_due(heap)) [[unlikely]]
+    if (void* const sample = allocate_sample(heap, request, alignment, __builtin_frame_address(0))) return sample;
   const SizeClass cls = class_for(request.size, alignment);
   if (cls == kClassCount) return allocate_large(heap, request, alignment);
   return allocate_in_class(heap, cls, request);
@@ -338,8 +384,8 @@ void* Allocator<S>::allocate_aligned(ThreadHeap& heap, std::size_t alignment, Re
 
 #define STAVE_SIZES(S)                                                                          \
   template SizeClass Allocator<S>::class_for(std::size_t, std::size_t) const;                   \
+  template bool Allocator<S>::may_free_slot(const OpenChunk&, std::size_t, Claim) const;        \
   template bool Allocator<S>::size_claim_fits(const SlotNotes&, SizeClass, const Claim&) const; \
-  template bool Allocator<S>::may_free_asked(Chunk*, SlotLine*, std::uint64_t, Claim) const;    \
   template void Allocator<S>::deallocate_slow(ThreadHeap&, void*, Claim);                       \
   template void Allocator<S>::deallocate_elsewhere(ThreadHeap&, void*, Claim);                  \
   template std::size_t Allocator<S>::usable_size(const void*, Fault);                           \

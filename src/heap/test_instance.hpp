@@ -38,6 +38,7 @@ class TestHeap {
     std::size_t units = 4096;  // 256 MiB
     std::uint64_t seed = 1;
     Options options = options_of(Profile::standard);
+    bool samples = false;  // as the options say; false: none
   };
 
   TestHeap() : TestHeap(Setup{}) {}
@@ -49,6 +50,7 @@ class TestHeap {
     allocator_ = new (own_) Allocator<InstanceStorage>;
     Constants& constants = allocator_->constants;
     constants.options = setup.options;
+    if (!setup.samples) constants.options.sample_interval = 0;
     constants.page = page_size();
     constants.derive();
     constants.on_fault = [](void* context, const FaultRecord& record) {
@@ -73,6 +75,7 @@ class TestHeap {
     allocator_->arena.registry.start(address_of(region_), setup.units, entries_.data());
     allocator_->arena.start(constants, random.take_seed());
     allocator_->large.start(constants, allocator_->arena);
+    allocator_->samples.start(constants, allocator_->arena, random.take64(), setup.units / 4);
   }
   ~TestHeap() {
     (void)kernel_.unmap(region_, region_bytes_);

@@ -46,7 +46,8 @@ struct alignas(16) OpenChunk {
   Chunk* chunk;               ///< nullptr: the record is free
   std::uint64_t header;       ///< what header_sum(chunk) must be
   std::uint32_t slots_bytes;  ///< of the chunk; 0 if the record is free, so that no address lies in it
-  std::uint32_t slot_size;
+  std::uint32_t slot_size;    ///< what of it has memory: all, or nothing
+  std::uint16_t* notes;       ///< on slot 0
 
   /// Of all lines that a chunk of the class has: they follow the record.
   [[nodiscard]] STAVE_FAST OpenWord* words() { return reinterpret_cast<OpenWord*>(this + 1); }
@@ -117,6 +118,10 @@ struct ThreadHeap {
   std::uint32_t index{};   ///< among the heaps of its allocator
   std::uint64_t served{};  ///< slots that became candidates since the start, and reallocs in place
   Random random{};
+
+  std::uint64_t sample_at{};  ///< what `served` must reach for the next guarded sample
+  bool samples{};             ///< its generator was started
+  Random sample_random{};     ///< what the option sample_seed repeats
 
   /// The record of an open chunk that was freed into lately, by the low bits of the unit's number: where free looks
   /// next. A hint, since units share places: the record says itself which addresses are its chunk's.

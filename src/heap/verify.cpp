@@ -85,7 +85,7 @@ VerifyResult Allocator<S>::verify() const {
           findings.expect(!has_canary(&line, place) || end_holds(constants.contents, notes),
                           "L5 what lies behind an allocation in its slot holds", slot);
         } else if (constants.contents.zero_mask != 0) {
-          findings.expect(is_zero(slot, shape.slot_size), "L6 a free slot is zero", slot);
+          findings.expect(is_zero(slot, shape.content_bytes), "L6 a free slot is zero", slot);
         }
       }
     }
@@ -104,12 +104,12 @@ VerifyResult Allocator<S>::verify() const {
         if (open.chunk == nullptr) {
           findings.expect(open.slots_bytes == 0, "H3 a free record has no addresses", &open);
         } else {
-          findings.expect(open.chunk->record == i && open.chunk->owner == heap &&
-                              header_sum(open.chunk) == open.header &&
-                              open.first_slot == open.chunk->start() + shape.slots_offset &&
-                              open.slots_bytes == shape.slots_bytes && open.reciprocal == shape.reciprocal &&
-                              open.slot_size == shape.slot_size,
-                          "H3 the record of an open chunk is true", &open);
+          findings.expect(
+              open.chunk->record == i && open.chunk->owner == heap && header_sum(open.chunk) == open.header &&
+                  open.first_slot == open.chunk->start() + shape.slots_offset &&
+                  open.slots_bytes == shape.slots_bytes && open.reciprocal == shape.reciprocal &&
+                  open.slot_size == shape.content_bytes && open.notes == open.chunk->notes(shape.line_count()),
+              "H3 the record of an open chunk is true", &open);
         }
       }
       const OpenChunk* const open = heap->cursors[cls].open;
@@ -150,6 +150,21 @@ VerifyResult Allocator<S>::verify() const {
     }
   });
   findings.expect(live_blocks == large.live_count, "B2 the count of large blocks is true", &large);
+
+  std::uint64_t live_samples = 0;
+  samples.for_each_record([&](const SampleRecord& record, std::uint32_t number) {
+    findings.expect(samples.verifies(record), "S1 the record of a sample verifies", &record);
+    if (!findings.ok()) return;
+    for (std::size_t offset = 0; offset != samples.place_bytes(number); offset += kUnit) {
+      findings.expect(arena.registry.find(record.place + offset).bits == RegistryEntry::of_sample(number).bits,
+                      "R4 every unit of a sample's place is registered as its", &record);
+    }
+    if (record.state != SampleRecord::State::live) return;
+    ++live_samples;
+    findings.expect(samples.changed_around(record) == nullptr, "S2 what lies around a sample is as it was laid",
+                    &record);
+  });
+  findings.expect(live_samples == samples.live_count, "S3 the count of samples is true", &samples);
   return findings.result();
 }
 
@@ -176,13 +191,16 @@ Stats Allocator<S>::stats() const {
     stats.calls_served += heap->served;
     for (const Cursor& cursor : heap->cursors) stats.calls_served -= count_bits(cursor.offered());
   }
-  stats.live_allocations += large.live_count;
+  stats.live_allocations += large.live_count + samples.live_count;
+  stats.live_bytes += samples.live_bytes;
   large.for_each_record([&](const LargeRecord& record, std::uint32_t) {
     if (record.state == LargeRecord::State::live) stats.live_bytes += large.size(record);
   });
+  stats.samples = samples.live_count;
+  stats.sample_bytes = samples.live_bytes;
   stats.large_blocks = large.live_count;
   stats.large_bytes = large.live_bytes;
-  stats.calls_served += large.served;
+  stats.calls_served += large.served + samples.served;
   stats.heaps = heap_count;
   stats.chunks = arena.counts.chunks;
   stats.vacant_chunks = arena.counts.vacant_chunks;
@@ -198,6 +216,9 @@ Resident Allocator<S>::resident() {
   large.for_each_record([&](const LargeRecord& record, std::uint32_t) {
     if (record.state == LargeRecord::State::unused) return;
     resident.large_bytes += arena.pages.resident_bytes(reinterpret_cast<void*>(record.mapping), record.mapping_bytes);
+  });
+  samples.for_each_record([&](const SampleRecord& record, std::uint32_t) {
+    if (record.state == SampleRecord::State::live) resident.sample_bytes += record.data_bytes;
   });
   return resident;
 }

@@ -40,6 +40,13 @@ inline long call(long number, long a = 0, long b = 0, long c = 0, long d = 0, lo
 
 inline long as_word(const volatile void* pointer) { return reinterpret_cast<long>(pointer); }
 
+/// Whether the 8 bytes at an address, which is a multiple of 8, can be read. No access: the kernel looks at what would
+/// be a set of signals before it finds that nothing is to be done with it.
+[[nodiscard]] inline bool is_readable(std::uintptr_t address) {
+  constexpr long kEfault = 14;
+  return address != 0 && call(SYS_rt_sigprocmask, -1, static_cast<long>(address), 0, 8) != -kEfault;
+}
+
 /// Writes all of `bytes` to a descriptor; gives up on any error but EINTR, and when the descriptor takes nothing for a
 /// second: a full pipe or a closed descriptor cannot hang or loop.
 void write_all(int descriptor, const char* text, std::size_t bytes);

@@ -108,7 +108,7 @@ int log_to_descriptor(int descriptor) {
 void log(std::string_view text) { write(log_descriptor(), text); }
 
 void notice(const char* words, const char* more) {
-  char storage[512];
+  char storage[2048];
   TextBuffer out(storage, sizeof storage);
   log(out.text("stave: ").text(words).text(more).text("\n").view());
 }

@@ -9,11 +9,12 @@
 
 #include "base/attributes.hpp"
 #include "os/kernel.hpp"
+#include "os/modules.hpp"
 
 /// The text of the report that ended the process: for debuggers and core dumps.
 extern "C" {
-[[gnu::visibility("default")]] extern char stave_last_report[1024];
-[[gnu::used]] char stave_last_report[1024] = {};
+[[gnu::visibility("default")]] extern char stave_last_report[2048];
+[[gnu::used]] char stave_last_report[2048] = {};
 }
 
 namespace stave {
@@ -32,6 +33,30 @@ char g_program[256];
   }
 #include "base/fault.def"
 #undef STAVE_FAULT
+
+void append_offset(const void* place, const void* start, TextBuffer& out) {
+  const auto offset = static_cast<const char*>(place) - static_cast<const char*>(start);
+  out.text(offset < 0 ? "-" : "").decimal(static_cast<std::uint64_t>(offset < 0 ? -offset : offset));
+}
+
+void append_calls(const char* what, const CallStack* calls, TextBuffer& out) {
+  if (calls == nullptr || calls->count == 0) return;
+  out.text("stave:   ").text(what).text(" by thread ").hexadecimal(calls->thread).text(", from");
+  for (std::size_t i = 0; i != calls->count; ++i) out.text(" ").hexadecimal(calls->frames[i]);
+  out.text("\n");
+}
+
+/// The same with the files that the addresses come from. When the report is out: to ask for them is to open a file, for
+/// which a filter of system calls may end the process.
+void log_modules(const char* what, const CallStack* calls) {
+  static char storage[2048];
+  for (std::size_t i = 0; calls != nullptr && i != calls->count; ++i) {
+    TextBuffer out(storage, sizeof storage);
+    out.text("stave:   ").text(what).text(" #").decimal(i).text(" ").hexadecimal(calls->frames[i]).text(" ");
+    append_module(calls->frames[i], out);
+    log_loudly(out.text("\n").view());
+  }
+}
 
 }  // namespace
 
@@ -54,7 +79,9 @@ void append_process(TextBuffer& out) {
 void format_report(const FaultRecord& record, TextBuffer& out) {
   const char* const id = fault_id(record.fault);
   out.text("stave: ").text(id).text(": ").hexadecimal(reinterpret_cast<std::uintptr_t>(record.address)).text(" (");
-  if (record.slot_size == 0) {
+  if (record.sample != 0) {
+    out.text("sample ").decimal(record.sample).text(", ").decimal(record.slot_size).text(" bytes");
+  } else if (record.slot_size == 0) {
     out.text("not in a chunk or large block");
   } else if (record.large) {
     out.text("large block ").hexadecimal(reinterpret_cast<std::uintptr_t>(record.chunk));
@@ -69,9 +96,7 @@ void format_report(const FaultRecord& record, TextBuffer& out) {
   out.text(" see SECURITY.md#").text(id).text("\n");
   if (record.rule != nullptr) out.text("stave:   check: ").text(record.rule).text("\n");
   if (record.changed != nullptr) {
-    out.text("stave:   first changed byte: at offset ");
-    out.decimal(static_cast<std::uint64_t>(static_cast<const char*>(record.changed) -
-                                           static_cast<const char*>(record.address)));
+    append_offset(record.changed, record.address, out.text("stave:   first changed byte: at offset "));
     out.text("\n");
   }
   if (record.function != nullptr) {
@@ -84,8 +109,20 @@ void format_report(const FaultRecord& record, TextBuffer& out) {
       out.hexadecimal(reinterpret_cast<std::uintptr_t>(record.allocation));
     }
     out.text("\n");
+  } else if (record.access != nullptr || record.allocation != nullptr) {
+    out.text("stave:   the access: ").text(record.access != nullptr ? record.access : "unknown");
+    if (record.allocation != nullptr) {
+      append_offset(record.address, record.allocation, out.text(", at offset "));
+      out.text(" of the allocation at ").hexadecimal(reinterpret_cast<std::uintptr_t>(record.allocation));
+    }
+    out.text("\n");
   }
+  append_calls("touched", record.touched, out);
   out.text("stave:   likely cause: ").text(fault_cause(record.fault)).text("\n");
+  if (record.sample == 0) return;
+  out.text("stave:   sample_seed=").decimal(record.sample_seed).text(" makes it a sample again\n");
+  append_calls("allocated", record.allocated, out);
+  append_calls("freed", record.freed, out);
 }
 
 void report_and_abort(const FaultRecord& record) {
@@ -96,6 +133,9 @@ void report_and_abort(const FaultRecord& record) {
   TextBuffer out(stave_last_report, sizeof stave_last_report);
   format_report(record, out);
   log_loudly(out.view());
+  log_modules("touched", record.touched);
+  log_modules("allocated", record.allocated);
+  log_modules("freed", record.freed);
   switch (record.fault) {
 #define STAVE_FAULT(name, id, built, cause) \
   case Fault::name:                         \

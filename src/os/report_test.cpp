@@ -13,7 +13,7 @@
 
 #include "base/test_child.hpp"
 
-extern "C" char stave_last_report[1024];
+extern "C" char stave_last_report[2048];
 
 namespace stave {
 namespace {
@@ -56,6 +56,51 @@ TEST(Report, names_the_program_as_it_was_started_until_it_knows_better) {
   EXPECT_EQ(text(), pid + reinterpret_cast<const char*>(getauxval(AT_EXECFN)));
   remember_program();
   EXPECT_EQ(text(), pid + program());
+}
+
+TEST(Report, says_what_is_known_of_a_sample) {
+  const CallStack allocated{.thread = 0x7f00, .count = 2, .frames = {0x1111, 0x2222}};
+  const CallStack freed{.thread = 0x7f01, .count = 0, .frames = {}};
+  const CallStack touched{.thread = 0x7f02, .count = 1, .frames = {0x3333}};
+  FaultRecord record{.fault = Fault::overflow,
+                     .address = reinterpret_cast<const void*>(0x20000),
+                     .slot_size = 41,
+                     .state = "live",
+                     .access = "write",
+                     .allocation = reinterpret_cast<const void*>(0x1ffd0),
+                     .touched = &touched,
+                     .sample = 17,
+                     .sample_seed = 99,
+                     .allocated = &allocated,
+                     .freed = &freed};
+  EXPECT_EQ(report_of(record), "stave: overflow: 0x20000 (sample 17, 41 bytes, state live)" + tail("overflow") +
+                                   "stave:   the access: write, at offset 48 of the allocation at 0x1ffd0\n"
+                                   "stave:   touched by thread 0x7f02, from 0x3333\n"
+                                   "stave:   likely cause: " +
+                                   fault_cause(Fault::overflow) + "\n" +
+                                   "stave:   sample_seed=99 makes it a sample again\n"
+                                   "stave:   allocated by thread 0x7f00, from 0x1111 0x2222\n");
+  record.access = nullptr;
+  record.address = reinterpret_cast<const void*>(0x1ffcf);
+  EXPECT_NE(report_of(record).find("the access: unknown, at offset -1 of"), std::string::npos);
+}
+
+TEST(Report, of_a_sample_with_all_its_calls_fits) {
+  CallStack calls{.thread = UINTPTR_MAX, .count = CallStack::kMost, .frames = {}};
+  for (std::uintptr_t& frame : calls.frames) frame = UINTPTR_MAX;
+  const FaultRecord record{.fault = Fault::use_after_free,
+                           .rule = "memory that was freed and has no access any more was touched",
+                           .address = reinterpret_cast<const void*>(UINTPTR_MAX),
+                           .slot_size = SIZE_MAX,
+                           .state = "never-used",
+                           .access = "write",
+                           .allocation = reinterpret_cast<const void*>(8),
+                           .touched = &calls,
+                           .sample = UINT64_MAX,
+                           .sample_seed = UINT64_MAX,
+                           .allocated = &calls,
+                           .freed = &calls};
+  EXPECT_EQ(report_of(record, sizeof stave_last_report), report_of(record, 2 * sizeof stave_last_report));
 }
 
 TEST(Report, first_line_has_the_documented_order) {

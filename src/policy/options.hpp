@@ -26,6 +26,12 @@ inline constexpr std::uint64_t kSizedOff = 0;
 inline constexpr std::uint64_t kSizedByClass = 1;
 inline constexpr std::uint64_t kSizedExact = 2;
 
+/// Words of the option sample_placement.
+inline constexpr std::uint64_t kPlaceRandom = 0;
+inline constexpr std::uint64_t kPlaceRight = 1;
+inline constexpr std::uint64_t kPlaceLeft = 2;
+inline constexpr std::uint64_t kPlaceExact = 3;
+
 /// The resolved options of an allocator; read-only once it has started.
 struct Options {
   Profile profile = Profile::standard;

@@ -37,7 +37,7 @@ struct Complaints {
     if (any && consequence[0] != '\0') return;  // of a file the first will do
     any = true;
     constexpr std::size_t kMostShown = 256;
-    char storage[1024];
+    char storage[2048];
     TextBuffer out(storage, sizeof storage);
     out.text(where).text(": ").text(kind).text(" '");
     out.printable({text.data(), text.size() < kMostShown ? text.size() : kMostShown});

@@ -1,0 +1,15 @@
+// FAULT: overflow
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// One byte 0 is written behind a sample that does not end with its page: found when it is freed.
+#include "misuse.hpp"
+
+int main() {
+  begin();
+  char* slot = take(41);
+#ifndef CONTROL
+  slot = at(slot);
+  slot[41] = 0;
+#endif
+  free(slot);
+  return survived();
+}

@@ -1,0 +1,15 @@
+// FAULT: overflow
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// One byte behind a sample that another thread has made is read.
+#include "misuse.hpp"
+
+int main() {
+  begin();
+  char* slot = nullptr;
+  elsewhere([&] { slot = take(41); });
+#ifndef CONTROL
+  keep(*at(slot + 41));
+#endif
+  free(slot);
+  return survived();
+}

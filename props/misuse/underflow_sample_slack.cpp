@@ -1,0 +1,15 @@
+// FAULT: underflow
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// One byte 0 is written in front of a sample: found when it is freed.
+#include "misuse.hpp"
+
+int main() {
+  begin();
+  char* slot = take(41);
+#ifndef CONTROL
+  slot = at(slot);
+  slot[-1] = 0;
+#endif
+  free(slot);
+  return survived();
+}

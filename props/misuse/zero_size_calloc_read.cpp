@@ -1,0 +1,15 @@
+// FAULT: guard
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// The first byte of what calloc of no elements gave is read.
+#include "misuse.hpp"
+
+int main() {
+  begin();
+  char* block = opaque(static_cast<char*>(calloc(0, 16)));
+#ifndef CONTROL
+  block = at(block);
+  keep(block[0]);
+#endif
+  free(block);
+  return survived();
+}
