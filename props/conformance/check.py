@@ -13,11 +13,13 @@ core                  what a program of 50 MiB dumps is not larger than what is 
 footprint             a small program on Stave needs at most 256 KiB of memory of its own more than without, and 640 KiB
                       with the pages of the library, which all programs share
 privileged            a set-user-ID program ignores STAVE_OPTIONS, which the same program otherwise heeds (77: not root)
+report_json           a report is a line of JSON as well, where that is asked for
 checked_memory        a memory function that leaves an allocation is seen where that is checked, and the library does not call its own
 linkage               the library needs libc.so.6 alone; its thread-local storage is initial-exec and small
 """
 
 import argparse
+import json
 import os
 import pathlib
 import re
@@ -84,7 +86,8 @@ def expect(what, found, *parts):
 
 
 STATISTICS = r"stave: statistics of pid \d+ \S+\n(stave: [a-z_]+ \d+\n){12}"
-REPORT = r"stave: foreign-pointer: 0x8 .*\nstave:   check: .*\nstave:   likely cause: .*\n"
+REPORT = (r"stave: foreign-pointer: 0x8 .*\nstave:   check: .*\nstave:   likely cause: .*\n"
+          r"stave:   STAVE_OPTIONS=foreign_pointer=warn leaves this check out\n")
 FREE_8 = ["/usr/bin/python3.11", "-c", "import ctypes; ctypes.CDLL(None).free(ctypes.c_void_p(8))"]
 
 
@@ -241,11 +244,26 @@ def privileged(arguments):
             sys.exit(f"something was written: {os.listdir(folder)}")
 
 
+def report_json(arguments):
+    """Each report is a line of JSON as well, which says the same."""
+    for options, fault in (("profile=strict", "out-of-bounds-copy"), ("profile=fuzz", "out-of-bounds-copy")):
+        result = run([arguments.program, "beyond"], arguments.library, end=-signal.SIGABRT, STAVE_OPTIONS=f"{options}:report_json=1")
+        lines = [line for line in result.stderr.splitlines() if line.startswith("{")]
+        if len(lines) != 1:
+            sys.exit(f"{options}: {len(lines)} lines of JSON in {result.stderr!r}")
+        report = json.loads(lines[0])
+        first = result.stderr.splitlines()[0]
+        if report["stave"] != "report 1" or report["fault"] != fault or not first.startswith(f"stave: {fault}: {report['address']} ") or \
+                f" pid {report['pid']} {report['program']} " not in first or report["option"] != "checked_memory=0":
+            sys.exit(f"{options}: {report} is not what {first!r} says")
+    print("read as JSON, and compared with the text")
+
+
 def checked_memory(arguments):
     """A read beyond an allocation ends the program where the option is on, and the library has what is needed."""
     report = (r"stave: out-of-bounds-copy: 0x[0-9a-f]+ \(chunk .*, state live\) .*\nstave:   check: .*\n"
               r"stave:   memcpy would read \d+ bytes there, 1 beyond the end of the allocation of \d+ bytes at 0x[0-9a-f]+\n"
-              r"stave:   likely cause: .*\n")
+              r"stave:   likely cause: .*\nstave:   STAVE_OPTIONS=checked_memory=0 leaves this check out\n")
     for options, seen in (("profile=light", False), ("profile=default", False), ("profile=strict", True), ("profile=fuzz:sample_interval=0", True),
                           ("profile=strict:checked_memory=0", False), ("profile=default:checked_memory=1", True)):
         result = run([arguments.program, "beyond"], arguments.library, end=-signal.SIGABRT if seen else 0, STAVE_OPTIONS=options)
@@ -286,7 +304,7 @@ def linkage(arguments):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     checks = {check.__name__: check for check in (info, served, log, configuration, foreign_pointer_warn, own_malloc, many_threads,
-                                                core, footprint, privileged, checked_memory, linkage)}
+                                                core, footprint, privileged, checked_memory, report_json, linkage)}
     parser.add_argument("what", choices=checks)
     parser.add_argument("--program")
     parser.add_argument("--plugin")

@@ -11,13 +11,13 @@ namespace stave {
 /// A violation of memory safety that a check detected. Ordinary failure (no memory, a size that overflows, a bad
 /// alignment) is errno and never a fault.
 enum class Fault : std::uint8_t {
-#define STAVE_FAULT(name, id, built, cause) name,
+#define STAVE_FAULT(name, id, built, cause, option) name,
 #include "base/fault.def"
 #undef STAVE_FAULT
 };
 
 inline constexpr std::size_t kFaultCount = 0
-#define STAVE_FAULT(name, id, built, cause) +1
+#define STAVE_FAULT(name, id, built, cause, option) +1
 #include "base/fault.def"
 #undef STAVE_FAULT
     ;
@@ -31,6 +31,15 @@ struct CallStack {
   std::uintptr_t frames[kMost];
 };
 
+/// Bytes that should not be there. One that is as it was left is not told: of a canary it would be the secret.
+struct Written {
+  static constexpr std::size_t kMost = 16;
+
+  std::size_t count;
+  std::uint32_t told;  ///< a bit for each byte
+  unsigned char bytes[kMost];
+};
+
 /// Everything that may be known about a fault when it is detected. A field that is not known is zero.
 struct FaultRecord {
   Fault fault{};
@@ -42,6 +51,9 @@ struct FaultRecord {
   bool large = false;             ///< the address belongs to a large block
   const char* state = nullptr;    ///< live, held, marked, free, never-used
   const void* changed = nullptr;  ///< the first byte of the slot that is not as it was left
+  Written written{};              ///< what stands there now
+  std::size_t requested = 0;      ///< what the latest allocation there was asked for, if `family` is known
+  const char* family = nullptr;   ///< by which functions
 
   // Of a memory function, or of an access that faulted at `address`.
   const char* function = nullptr;      ///< its name; nullptr: an access
@@ -61,17 +73,27 @@ struct FaultRecord {
 /// The stable kebab-case id, as it stands in reports and as a heading of SECURITY.md.
 [[nodiscard]] constexpr const char* fault_id(Fault fault) {
   constexpr const char* kIds[] = {
-#define STAVE_FAULT(name, id, built, cause) id,
+#define STAVE_FAULT(name, id, built, cause, option) id,
 #include "base/fault.def"
 #undef STAVE_FAULT
   };
   return kIds[static_cast<std::size_t>(fault)];
 }
 
+/// The option that leaves the check out, as it is written in STAVE_OPTIONS; "": there is none.
+[[nodiscard]] constexpr const char* fault_option(Fault fault) {
+  constexpr const char* kOptions[] = {
+#define STAVE_FAULT(name, id, built, cause, option) option,
+#include "base/fault.def"
+#undef STAVE_FAULT
+  };
+  return kOptions[static_cast<std::size_t>(fault)];
+}
+
 /// One sentence on what usually causes the fault.
 [[nodiscard]] constexpr const char* fault_cause(Fault fault) {
   constexpr const char* kCauses[] = {
-#define STAVE_FAULT(name, id, built, cause) cause,
+#define STAVE_FAULT(name, id, built, cause, option) cause,
 #include "base/fault.def"
 #undef STAVE_FAULT
   };
@@ -81,7 +103,7 @@ struct FaultRecord {
 /// Whether a check in the tree reports this fault today.
 [[nodiscard]] constexpr bool fault_is_built(Fault fault) {
   constexpr bool kBuilt[] = {
-#define STAVE_FAULT(name, id, built, cause) (built) != 0,
+#define STAVE_FAULT(name, id, built, cause, option) (built) != 0,
 #include "base/fault.def"
 #undef STAVE_FAULT
   };

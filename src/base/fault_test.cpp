@@ -34,7 +34,7 @@ TEST(Fault, ids_are_kebab_case) {
 }
 
 TEST(Fault, an_id_is_its_identifier){
-#define STAVE_FAULT(name, id, built, cause)               \
+#define STAVE_FAULT(name, id, built, cause, option)       \
   {                                                       \
     std::string expected = #name;                         \
     for (char& c : expected) c = c == '_' ? '-' : c;      \

@@ -19,6 +19,11 @@ namespace stave {
 /// Which functions an allocation is from. What one of them made, the others must not free.
 enum class Family : std::uint8_t { malloc, new_single, new_array, new_aligned };
 
+[[nodiscard]] constexpr const char* family_name(Family family) {
+  constexpr const char* kNames[] = {"malloc", "new", "new[]", "aligned new"};
+  return kNames[static_cast<std::size_t>(family)];
+}
+
 /// What an allocation is asked for.
 struct Request {
   std::size_t size;

@@ -98,6 +98,7 @@ struct Allocator {
   [[noreturn]] STAVE_COLD void die_of_contents(Fault fault, const char* rule, const SlotRef& slot, const char* state);
   /// The canary in front of a slot that is being freed does not hold.
   [[noreturn]] STAVE_COLD void die_of_front(const SlotRef& slot);
+  void tell_request(const SlotRef& slot, FaultRecord* record) const;
   /// A free says of a slot what was not asked for.
   [[noreturn]] STAVE_COLD void die_of_claim(const SlotRef& slot, const Claim& claim);
   /// It leaves the allocation where it begins, or begins in none.

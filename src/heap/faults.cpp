@@ -21,7 +21,31 @@ FaultRecord fault_at(Fault fault, const char* rule, const SlotRef& slot, char* s
           .slot = static_cast<std::size_t>(slot.line - slot.chunk->lines()) * 64 + slot.place};
 }
 
+/// What stands from `at` to the end of a slot, as far as `left(i)` is not what was left in its byte i.
+template <class Left>
+Written written_from(const char* slot, std::size_t at, std::size_t slot_size, Left left) {
+  Written written{};
+  written.count = std::min(slot_size - at, Written::kMost);
+  for (std::size_t i = 0; i != written.count; ++i) {
+    const auto byte = static_cast<unsigned char>(slot[at + i]);
+    if (byte == left(at + i)) continue;
+    written.told |= 1U << i;
+    written.bytes[i] = byte;
+  }
+  return written;
+}
+
 }  // namespace
+
+/// What is remembered of the latest allocation in a slot, into a report.
+template <class S>
+void Allocator<S>::tell_request(const SlotRef& slot, FaultRecord* record) const {
+  const ContentRules& rules = constants.contents;
+  const SlotNotes notes = notes_of(slot.chunk, slot.line, slot.place);
+  if (!rules.exact || *notes.slack > notes.slot_size) return;
+  record->requested = notes.size(rules);
+  record->family = family_name(rules.families ? notes.family() : Family::malloc);
+}
 
 template <class S>
 void Allocator<S>::die_at(Fault fault, const char* rule, const void* pointer) {
@@ -75,6 +99,10 @@ void Allocator<S>::die_of_slot(const void* pointer, Fault freed_fault) {
   } else {
     record.fault = freed_fault;
     record.rule = "the slot is not live";
+    if (entry.kind() != UnitKind::vacant) {
+      Chunk* const chunk = header_of(entry);
+      tell_request({chunk, chunk->lines() + slot.index / 64, slot.index % 64}, &record);
+    }
   }
   constants.die(record);
 }
@@ -85,6 +113,7 @@ void Allocator<S>::die_of_contents(Fault fault, const char* rule, const SlotRef&
   const std::size_t slot_size = notes.slot_size;
   char* const start = notes.slot;
   std::size_t changed = 0;
+  Written written{};
   if (fault == Fault::overflow) {
     const ContentRules& rules = constants.contents;
     // The first byte that is not as it was left; none: what is remembered of the size was changed.
@@ -96,12 +125,23 @@ void Allocator<S>::die_of_contents(Fault fault, const char* rule, const SlotRef&
       const auto bit = std::countr_zero(*canary ^ canary_of(rules.canary, canary));
       changed = slot_size - kCanaryBytes + static_cast<std::size_t>(bit) / 8;
     }
+    const bool has = has_canary(slot.line, slot.place);
+    std::uint64_t canary = 0;
+    if (has) canary = canary_of(rules.canary, canary_place(start, slot_size));
+    written = written_from(start, changed, slot_size, [&](std::size_t i) {
+      const std::size_t in_canary = has ? i + kCanaryBytes - slot_size : kCanaryBytes;
+      if (in_canary < kCanaryBytes) return static_cast<unsigned char>(canary >> 8 * in_canary);
+      return static_cast<unsigned char>(i < filled ? rules.slack_word : 0);
+    });
   } else {
     while (changed + 1 < slot_size && start[changed] == 0) ++changed;
+    written = written_from(start, changed, slot_size, [](std::size_t) { return static_cast<unsigned char>(0); });
   }
   FaultRecord record = fault_at(fault, rule, slot, start, slot_size);
   record.state = state;
   record.changed = start + changed;
+  record.written = written;
+  tell_request(slot, &record);
   constants.die(record);
 }
 
@@ -117,6 +157,7 @@ void Allocator<S>::die_of_front(const SlotRef& slot) {
   FaultRecord record =
       fault_at(Fault::underflow, "the canary in front of the slot was changed, from behind", slot, start, slot_size);
   record.state = "live";
+  tell_request(slot, &record);
   constants.die(record);
 }
 
@@ -126,6 +167,7 @@ void Allocator<S>::die_of_claim(const SlotRef& slot, const Claim& claim) {
   const Mismatch mismatch = mismatch_of(constants.contents, notes.family(), notes.slot, claim);
   FaultRecord record = fault_at(mismatch.fault, mismatch.rule, slot, notes.slot, kSlotSizes[slot.chunk->size_class()]);
   record.state = "live";
+  tell_request(slot, &record);
   constants.die(record);
 }
 

@@ -199,7 +199,9 @@ FaultRecord LargeBlocks<S>::fault_at(Fault fault, const char* rule, const LargeR
           .chunk = reinterpret_cast<void*>(record.mapping),
           .slot_size = record.usable,
           .large = true,
-          .state = record.state == LargeRecord::State::live ? "live" : "held"};
+          .state = record.state == LargeRecord::State::live ? "live" : "held",
+          .requested = record.requested,
+          .family = family_name(record.family)};
 }
 
 template <class S>

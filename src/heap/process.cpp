@@ -69,6 +69,7 @@ void start() {
     g_process.arena.start(constants, random.take_seed());
     g_process.large.start(constants, g_process.arena);
     g_process.samples.start(constants, g_process.arena, random.take64(), most_sample_units(constants.options));
+    if (constants.options.report_json != 0) report_json_too();
     if (constants.options.help != 0) describe_options(say, nullptr);
     if (constants.options.verbose != 0) notice("started, profile ", profile_name(constants.options.profile));
     if (constants.options.handle_sigsegv != 0) handle_sigsegv();

@@ -240,6 +240,8 @@ FaultRecord Samples<S>::describe(const SampleRecord& record) const {
           .state = record.state == SampleRecord::State::live     ? "live"
                    : record.state == SampleRecord::State::unused ? "never-used"
                                                                  : "held",
+          .requested = record.requested,
+          .family = family_name(record.family),
           .sample = record.order,
           .sample_seed = seed,
           .allocated = &record.allocated,

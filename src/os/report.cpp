@@ -6,6 +6,7 @@
 
 #include <atomic>
 #include <cstdlib>
+#include <string_view>
 
 #include "base/attributes.hpp"
 #include "os/kernel.hpp"
@@ -22,10 +23,11 @@ namespace {
 
 std::atomic<bool> g_dying{false};
 char g_program[256];
+bool g_json = false;
 
 /// One function per fault, so that the frames of a crash tell faults apart even without symbols for arguments. They
 /// must not be folded into one: each names its own id.
-#define STAVE_FAULT(name, id, built, cause)                                          \
+#define STAVE_FAULT(name, id, built, cause, option)                                  \
   [[noreturn, gnu::noinline]] void stave_died_of_##name(const FaultRecord& record) { \
     (void)record;                                                                    \
     __asm__ volatile("" : : "r"(fault_id(Fault::name)) : "memory");                  \
@@ -33,6 +35,14 @@ char g_program[256];
   }
 #include "base/fault.def"
 #undef STAVE_FAULT
+
+constexpr char kDigits[] = "0123456789abcdef";
+
+/// A fault that the processor saw is none that an option could leave out.
+const char* option_against(const FaultRecord& record) {
+  const bool touched = record.access != nullptr && record.function == nullptr;
+  return touched ? "" : fault_option(record.fault);
+}
 
 void append_offset(const void* place, const void* start, TextBuffer& out) {
   const auto offset = static_cast<const char*>(place) - static_cast<const char*>(start);
@@ -66,15 +76,21 @@ void remember_program() {
   g_program[length > 0 ? length : 0] = '\0';
 }
 
-void append_process(TextBuffer& out) {
-  out.text("pid ").decimal(static_cast<std::uint64_t>(kernel::call(SYS_getpid))).text(" ");
-  if (g_program[0] != '\0') {
-    out.text(g_program);
-  } else {  // without /proc
-    const auto* const started_as = reinterpret_cast<const char*>(getauxval(AT_EXECFN));
-    out.text(started_as != nullptr ? started_as : "(unknown program)");
-  }
+namespace {
+
+std::uint64_t process_number() { return static_cast<std::uint64_t>(kernel::call(SYS_getpid)); }
+
+const char* program_name() {
+  if (g_program[0] != '\0') return g_program;
+  const auto* const started_as = reinterpret_cast<const char*>(getauxval(AT_EXECFN));  // without /proc
+  return started_as != nullptr ? started_as : "(unknown program)";
 }
+
+}  // namespace
+
+void append_process(TextBuffer& out) { out.text("pid ").decimal(process_number()).text(" ").text(program_name()); }
+
+void report_json_too() { g_json = true; }
 
 void format_report(const FaultRecord& record, TextBuffer& out) {
   const char* const id = fault_id(record.fault);
@@ -97,6 +113,12 @@ void format_report(const FaultRecord& record, TextBuffer& out) {
   if (record.rule != nullptr) out.text("stave:   check: ").text(record.rule).text("\n");
   if (record.changed != nullptr) {
     append_offset(record.changed, record.address, out.text("stave:   first changed byte: at offset "));
+    if (record.written.count != 0) out.text(", where now is");
+    for (std::size_t i = 0; i != record.written.count; ++i) {
+      const bool told = (record.written.told >> i & 1) != 0;
+      const char digits[] = {' ', kDigits[record.written.bytes[i] / 16], kDigits[record.written.bytes[i] % 16]};
+      out.text(told ? std::string_view(digits, sizeof digits) : " ..");
+    }
     out.text("\n");
   }
   if (record.function != nullptr) {
@@ -117,8 +139,14 @@ void format_report(const FaultRecord& record, TextBuffer& out) {
     }
     out.text("\n");
   }
+  if (record.family != nullptr) {
+    out.text("stave:   the allocation: ").decimal(record.requested).text(" bytes by ").text(record.family).text("\n");
+  }
   append_calls("touched", record.touched, out);
   out.text("stave:   likely cause: ").text(fault_cause(record.fault)).text("\n");
+  if (const char* const option = option_against(record); option[0] != '\0') {
+    out.text("stave:   STAVE_OPTIONS=").text(option).text(" leaves this check out\n");
+  }
   if (record.sample == 0) return;
   out.text("stave:   sample_seed=").decimal(record.sample_seed).text(" makes it a sample again\n");
   append_calls("allocated", record.allocated, out);
@@ -136,9 +164,15 @@ void report_and_abort(const FaultRecord& record) {
   log_modules("touched", record.touched);
   log_modules("allocated", record.allocated);
   log_modules("freed", record.freed);
+  if (g_json) {
+    static char storage[4096];
+    TextBuffer json(storage, sizeof storage);
+    format_json(record, process_number(), program_name(), json);
+    log(json.view());
+  }
   switch (record.fault) {
-#define STAVE_FAULT(name, id, built, cause) \
-  case Fault::name:                         \
+#define STAVE_FAULT(name, id, built, cause, option) \
+  case Fault::name:                                 \
     stave_died_of_##name(record);
 #include "base/fault.def"
 #undef STAVE_FAULT

@@ -15,6 +15,12 @@ namespace stave {
 ///     see SECURITY.md#double-free
 void format_report(const FaultRecord& record, TextBuffer& out);
 
+/// The same as one line of JSON: see "Reports" in README.md. Any bytes of `program` are allowed.
+void format_json(const FaultRecord& record, std::uint64_t pid, const char* program, TextBuffer& out);
+
+/// From now on the log gets that line as well, after a report. Once, at the start.
+void report_json_too();
+
 /// Learns which program this is. Once, at the start: later a sandbox may end the process for asking.
 void remember_program();
 

@@ -44,6 +44,13 @@ const FaultRecord kSlot{.fault = Fault::double_free,
                         .slot = 17,
                         .state = "held"};
 
+std::string json_of(const FaultRecord& record, const char* name = "/bin/x", std::size_t capacity = 4096) {
+  std::vector<char> storage(capacity);
+  TextBuffer out(storage.data(), capacity);
+  format_json(record, 4711, name, out);
+  return out.data();
+}
+
 // First, as the name is learnt once.
 TEST(Report, names_the_program_as_it_was_started_until_it_knows_better) {
   const auto text = [] {
@@ -56,6 +63,74 @@ TEST(Report, names_the_program_as_it_was_started_until_it_knows_better) {
   EXPECT_EQ(text(), pid + reinterpret_cast<const char*>(getauxval(AT_EXECFN)));
   remember_program();
   EXPECT_EQ(text(), pid + program());
+}
+
+TEST(Json, has_what_is_known_and_no_more) {
+  EXPECT_EQ(json_of({.fault = Fault::no_entropy}),
+            "{\"stave\":\"report 1\",\"fault\":\"no-entropy\",\"address\":\"0x0\",\"kind\":\"unknown\",\"cause\":\"" +
+                std::string(fault_cause(Fault::no_entropy)) + "\",\"pid\":4711,\"program\":\"/bin/x\"}\n");
+  FaultRecord record = kSlot;
+  record.requested = 40;
+  record.family = "new[]";
+  record.changed = reinterpret_cast<const void*>(0x7f3a12c01440 + 48);
+  record.written = {.count = 3, .told = 5, .bytes = {65, 0, 255}};
+  EXPECT_EQ(json_of(record),
+            "{\"stave\":\"report 1\",\"fault\":\"double-free\",\"rule\":\"the slot is not "
+            "live\",\"address\":\"0x7f3a12c01440\","
+            "\"kind\":\"slot\",\"chunk\":\"0x7f3a12c00000\",\"bytes_of_place\":64,\"slot\":17,\"state\":\"held\","
+            "\"requested\":40,"
+            "\"family\":\"new[]\",\"changed_offset\":48,\"written\":[65,null,255],\"cause\":\"" +
+                std::string(fault_cause(Fault::double_free)) + "\",\"pid\":4711,\"program\":\"/bin/x\"}\n");
+}
+
+TEST(Json, is_json_whatever_the_program_is_called) {
+  const std::string text = json_of(kSlot, "/tmp/a \"b\\c\n\xff");
+  EXPECT_NE(text.find("\"program\":\"/tmp/a \\\"b\\\\c\\u000a\\u00ff\"}"), std::string::npos) << text;
+}
+
+TEST(Json, fits_at_its_longest) {
+  CallStack calls{.thread = UINTPTR_MAX, .count = CallStack::kMost, .frames = {}};
+  for (std::uintptr_t& frame : calls.frames) frame = UINTPTR_MAX;
+  FaultRecord record{.fault = Fault::use_after_free,
+                     .rule = "memory that was freed and has no access any more was touched",
+                     .address = reinterpret_cast<const void*>(UINTPTR_MAX),
+                     .chunk = reinterpret_cast<const void*>(UINTPTR_MAX),
+                     .slot_size = SIZE_MAX,
+                     .state = "never-used",
+                     .changed = reinterpret_cast<const void*>(8),
+                     .requested = SIZE_MAX,
+                     .family = "aligned new",
+                     .function = "__memcpy_chk",
+                     .access = "write",
+                     .bytes = SIZE_MAX,
+                     .allocation = reinterpret_cast<const void*>(UINTPTR_MAX),
+                     .allocation_bytes = SIZE_MAX,
+                     .touched = &calls,
+                     .sample = UINT64_MAX,
+                     .sample_seed = UINT64_MAX,
+                     .allocated = &calls,
+                     .freed = &calls};
+  record.written = {.count = Written::kMost, .told = 0xffff, .bytes = {}};
+  const std::string program(255, '\xff');
+  const std::string text = json_of(record, program.c_str());
+  EXPECT_EQ(text, json_of(record, program.c_str(), 8192));
+  EXPECT_EQ(text.back(), '\n');
+}
+
+TEST(Report, says_what_stands_where_it_should_not) {
+  FaultRecord record{.fault = Fault::overflow,
+                     .address = reinterpret_cast<const void*>(0x1000),
+                     .slot_size = 48,
+                     .changed = reinterpret_cast<const void*>(0x1000 + 41),
+                     .requested = 40,
+                     .family = "malloc"};
+  record.written = {.count = 3, .told = 5, .bytes = {0x41, 0, 0xf0}};
+  const std::string text = report_of(record);
+  EXPECT_NE(text.find("stave:   first changed byte: at offset 41, where now is 41 .. f0\n"), std::string::npos) << text;
+  EXPECT_NE(text.find("stave:   the allocation: 40 bytes by malloc\n"), std::string::npos) << text;
+  EXPECT_NE(text.find("stave:   STAVE_OPTIONS=canary=off:exact_size=0 leaves this check out\n"), std::string::npos);
+  record.access = "write";  // which no option would have allowed
+  EXPECT_EQ(report_of(record).find("leaves this check out"), std::string::npos);
 }
 
 TEST(Report, says_what_is_known_of_a_sample) {
@@ -121,7 +196,8 @@ TEST(Report, says_what_it_knows_of_large_blocks_and_of_strangers) {
                 tail("interior-pointer") + "stave:   likely cause: " + fault_cause(Fault::interior_pointer) + "\n");
   EXPECT_EQ(report_of({.fault = Fault::foreign_pointer}),
             "stave: foreign-pointer: 0x0 (not in a chunk or large block)" + tail("foreign-pointer") +
-                "stave:   likely cause: " + fault_cause(Fault::foreign_pointer) + "\n");
+                "stave:   likely cause: " + fault_cause(Fault::foreign_pointer) + "\n" +
+                "stave:   STAVE_OPTIONS=foreign_pointer=warn leaves this check out\n");
 }
 
 TEST(Report, says_what_a_memory_function_would_have_done) {
