@@ -18,11 +18,11 @@ void Constants::derive() {
   contents.zero_mask = options.zero_on_free != 0 ? ~std::uint64_t{0} : 0;
   contents.canary_need = options.canary != kCanaryOff ? kCanaryBytes : kLargestSlot + 1;
   contents.canary_extra = options.canary == kCanaryAlways ? kCanaryBytes : 0;
-  contents.written_mask = options.write_after_free != 0 ? contents.zero_mask : 0;
+  contents.find_writes = options.write_after_free != 0 && options.zero_on_free != 0;
   contents.neighbours = options.neighbours != 0 && options.canary != kCanaryOff;
   contents.watchful = contents.neighbours || contents.exact || contents.families;
   const bool all_sampled = options.sample_interval == 1;
-  const bool more = contents.canary_extra != 0 || contents.written_mask != 0 || contents.watchful || all_sampled;
+  const bool more = contents.canary_extra != 0 || contents.find_writes || contents.watchful || all_sampled;
   contents.fast_limit = more ? 0 : kFrequentSize;
   for (SizeClass cls = 0; cls != kClassCount; ++cls) {
     const std::uint32_t count = shapes[cls].slot_count;

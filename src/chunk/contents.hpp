@@ -20,13 +20,13 @@ inline constexpr std::size_t kCanaryBytes = sizeof(std::uint64_t);
 /// What the options make of an allocator's slots.
 struct ContentRules {
   Key canary;
-  std::uint64_t zero_mask = 0;     ///< all ones: a slot is zeroed when it is freed
-  std::size_t canary_need = 0;     ///< a slot carries a canary if it has so many bytes more than the request
-  std::size_t canary_extra = 0;    ///< asked for beside the request, so that it does; the fast path knows nothing of it
-  std::size_t fast_limit = 0;      ///< requests of 1 up to here take the fast path; 0: none, as there is more to check
-  std::uint64_t written_mask = 0;  ///< all ones: a freed slot must still be zero when it may be used again
-  bool neighbours = false;         ///< a free looks at the canary in front of its slot as well
-  bool zero_size_faults = false;   ///< a request of no bytes gets an address without access
+  std::uint64_t zero_mask = 0;    ///< all ones: a slot is zeroed when it is freed
+  std::size_t canary_need = 0;    ///< a slot carries a canary if it has so many bytes more than the request
+  std::size_t canary_extra = 0;   ///< asked for beside the request, so that it does; the fast path knows nothing of it
+  std::size_t fast_limit = 0;     ///< requests of 1 up to here take the fast path; 0: none, as there is more to check
+  bool find_writes = false;       ///< a freed slot must still be zero when it may be used again
+  bool neighbours = false;        ///< a free looks at the canary in front of its slot as well
+  bool zero_size_faults = false;  ///< a request of no bytes gets an address without access
   bool watchful = false;         ///< the owner's free looks at more than the slot's canary: neighbours, exact, families
   bool exact = false;            ///< the size of each request is remembered, and the slack behind it looked at
   bool families = false;         ///< its family is remembered as well

@@ -212,7 +212,7 @@ bool Allocator<S>::take_word(ThreadHeap& heap, SizeClass cls, std::uint32_t few,
   const bool more = constants.contents.watchful || shape.content_bytes == 0 ||
                     (shape.slot_size & constants.contents.zero_mask) > kShortSlot;
   cursor.reciprocal = more ? 0 : shape.reciprocal;
-  if (constants.contents.written_mask != 0) check_unwritten(chunk, &line, word_held & ~stays);
+  if (constants.contents.find_writes) check_unwritten(chunk, &line, word_held & ~stays);
   return true;
 }
 
