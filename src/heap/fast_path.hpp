@@ -14,7 +14,8 @@
 
 namespace stave {
 
-/// Picks the slot that the next call gets: rotate by fresh random bits, take the first candidate, rotate back. Ahead,
+/// Picks the slot that the next call gets: the first candidate from a random place on, among the slots that are opened
+/// (of a word of which few are, the first ones would be taken in their order otherwise). Ahead,
 /// because the address of what the program is about to write to then waits for nothing. Without candidates or noise the
 /// next call goes the long way, which finds more.
 STAVE_FAST void pick_next(ThreadHeap& heap, Cursor& cursor) {
@@ -25,9 +26,9 @@ STAVE_FAST void pick_next(ThreadHeap& heap, Cursor& cursor) {
     return;
   }
   heap.noise_left = static_cast<std::uint8_t>(noise_left - 1);
-  const std::uint64_t turn = heap.noise[noise_left - 1];
-  const auto first = static_cast<std::uint64_t>(__builtin_ctzll(std::rotr(candidates, static_cast<int>(turn & 63))));
-  const std::uint64_t place = (first + turn) & 63;
+  const std::uint64_t from = std::uint64_t{heap.noise[noise_left - 1]} * cursor.opened >> 8;
+  const std::uint64_t behind = candidates & ~std::uint64_t{0} << from;
+  const auto place = static_cast<std::uint64_t>(__builtin_ctzll(behind != 0 ? behind : candidates));
 #if !defined(STAVE_MUTANT_overlapping_hand_out)
   cursor.candidates = without_bit(candidates, place);
 #endif

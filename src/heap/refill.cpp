@@ -207,6 +207,7 @@ bool Allocator<S>::take_word(ThreadHeap& heap, SizeClass cls, std::uint32_t few,
   cursor.candidates = free & ~stays;
   cursor.line = &line;
   cursor.word = &word;
+  cursor.opened = static_cast<std::uint8_t>(std::min(chunk->opened - index * 64, 64U));
   cursor.slots = open.first_slot + index * std::size_t{64} * shape.slot_size;
   // Where there is more to look at or to zero than the fast path does, it must not find the slot.
   const bool more = constants.contents.watchful || shape.content_bytes == 0 ||

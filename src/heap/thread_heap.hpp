@@ -68,7 +68,8 @@ struct alignas(64) Cursor {
   OpenChunk* open;           ///< the current chunk's record, or nullptr: no chunk is current
   std::uint64_t reciprocal;  ///< of the slot size; 0 if no word serves, so that no address lies in it
   std::uint32_t slot_size;
-  std::uint8_t place;  ///< the bit of `next`
+  std::uint8_t place;   ///< the bit of `next`
+  std::uint8_t opened;  ///< slots of the word that are opened
 
   /// The slots that may be handed out until the next refill.
   [[nodiscard]] std::uint64_t offered() const { return next == nullptr ? candidates : with_bit(candidates, place); }
