@@ -316,7 +316,7 @@ void LargeBlocks<S>::cut(LargeRecord& record, std::size_t offset) {
   std::size_t* const place = std::lower_bound(record.cuts, end, offset);
   // One that finds no place is found by the kernel, which then does not move.
   if (record.cut_count == LargeRecord::kMostCuts || offset == 0 || (place != end && *place == offset)) return;
-  std::copy_backward(place, end, end + 1);
+  for (std::size_t* at = end; at != place; --at) *at = at[-1];
   *place = offset;
   ++record.cut_count;
 }
@@ -542,7 +542,8 @@ bool LargeBlocks<S>::move_block(const LargeRecord& record, std::size_t bytes, La
     if (move(record.base + from, to - from, target.base + from) != Moved::yes) {
       if (from == 0) return false;
       // What was moved does not come back: the rest follows.
-      std::memcpy(reinterpret_cast<void*>(target.base + from), reinterpret_cast<void*>(record.base + from), to - from);
+      sanitizer::copy_own(reinterpret_cast<void*>(target.base + from), reinterpret_cast<void*>(record.base + from),
+                          to - from);
     }
     cut(target, to);
     from = to;

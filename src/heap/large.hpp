@@ -70,6 +70,10 @@ class LargeBlocks {
   /// Gives back pages that wait, and address space that is kept out of use. true if any went.
   bool flush_held();
 
+  /// Bytes of the pages that serve a request; nobody has none.
+  [[nodiscard]] std::size_t pages_for(std::size_t size) const {
+    return align_up(size == 0 ? 1 : size, constants_->page);
+  }
   template <class Visit>
   void for_each_record(Visit visit) const {
     for (std::uint32_t i = 1; i < next_fresh_; ++i) visit(at(i), i);
@@ -90,10 +94,6 @@ class LargeBlocks {
   /// What the seal of the record at `place` must be.
   [[nodiscard]] std::uint64_t seal(const LargeRecord& record, const LargeRecord* place) const;
   void set_state(LargeRecord& record, LargeRecord::State state);
-  /// Bytes of the pages that serve a request; nobody has none.
-  [[nodiscard]] std::size_t pages_for(std::size_t size) const {
-    return align_up(size == 0 ? 1 : size, constants_->page);
-  }
   /// What is known of a fault at a block.
   [[nodiscard]] FaultRecord fault_at(Fault fault, const char* rule, const LargeRecord& record,
                                      const void* address) const;

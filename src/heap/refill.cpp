@@ -455,7 +455,7 @@ void* Allocator<S>::allocate_large(ThreadHeap& heap, Request request, std::size_
     const ArenaLocked<S> locked(arena, constants);
     block = large.allocate(request, alignment);
   }
-  if (block != nullptr) sanitizer::mark_live(block, request.size, align_up(request.size, constants.page));
+  if (block != nullptr) sanitizer::mark_live(block, request.size, large.pages_for(request.size));
   return block;
 }
 

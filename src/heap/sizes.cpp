@@ -298,7 +298,7 @@ void* Allocator<S>::reallocate(ThreadHeap& heap, void* pointer, std::size_t size
   }
   void* const fresh = allocate(*this, heap, size);
   if (fresh == nullptr) return nullptr;
-  std::memcpy(fresh, pointer, std::min(size, copied));
+  sanitizer::copy_own(fresh, pointer, std::min(size, copied));
   deallocate(*this, heap, pointer);
   return fresh;
 }
