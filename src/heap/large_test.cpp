@@ -492,7 +492,8 @@ TEST_P(Large, a_damaged_record_is_noticed_by_whoever_reads_it) {
   void* const a = heap.allocate(0, kLarge);
   void* const b = heap.allocate(0, kLarge);
   auto& large = heap.allocator().large;
-  *large.find_live(a, heap.entry(a), Fault::internal) = *large.find_live(b, heap.entry(b), Fault::internal);
+  sanitizer::copy_own(large.find_live(a, heap.entry(a), Fault::internal),
+                      large.find_live(b, heap.entry(b), Fault::internal), sizeof(LargeRecord));
   EXPECT_STREQ(heap.death_of([&] { heap.deallocate(0, a); }), "corrupt-record");
 }
 
