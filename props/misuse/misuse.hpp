@@ -106,6 +106,47 @@ void on_a_thread_that_ends(F function) {
   return pointer;
 }
 
+/// Programs that exist for several times and places are told which by WHEN and WHERE.
+enum When { kOnce, kDelayed, kReuse };
+enum Where { kLocal, kRemote };
+
+/// Runs `function` on this thread, or another one.
+template <class F>
+void run_at(Where where, F function) {
+  if (where == kRemote) {
+    elsewhere(function);
+  } else {
+    function();
+  }
+}
+
+/// With kDelayed, other allocations come and go: too few for a slot to leave the hold.
+inline void meanwhile(When when, size_t size) {
+  if (when != kDelayed) return;
+  void* others[3];
+  for (void*& other : others) other = take(size);
+  for (void* other : others) free(other);
+}
+
+/// Allocates until freed memory that `slot` began is handed out again.
+[[nodiscard]] inline char* take_again(const char* slot, size_t size) {
+  for (int i = 0; i != 1000000; ++i) {
+    char* again = take(size);
+    if (again == slot) return again;
+    free(again);
+  }
+  _exit(kNoMemory);
+}
+
+/// An allocation; with kReuse one whose memory had an earlier life. (Of large blocks the pages serve again, not the
+/// address.)
+[[nodiscard]] inline char* take_for(When when, size_t size) {
+  char* slot = take(size);
+  if (when != kReuse) return slot;
+  free(slot);
+  return size < kLarge / 2 ? take_again(slot, size) : take(size);
+}
+
 /// Uses a result that does not matter, for functions that must not be ignored.
 template <class T>
 void keep(T value) {
@@ -125,6 +166,13 @@ template <class T>
 /// Last statement of main: no misuse may get here.
 [[nodiscard]] inline int survived() {
   keep(write(STDOUT_FILENO, "survived\n", 9));
+  return 0;
+}
+
+/// Last statement of a program that guesses what Stave will do: did it guess right often enough to be of use?
+[[nodiscard]] inline int guessed(bool right) {
+  if (right) return survived();
+  keep(write(STDOUT_FILENO, "missed\n", 7));
   return 0;
 }
 

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 """The runner must go red for each way in which a program can end wrongly. Shell scripts play the programs."""
 
+import json
 import os
 import stat
 import subprocess
@@ -38,7 +39,7 @@ class RunnerTest(unittest.TestCase):
                    "--control", self.script("control", control), "--timeout", "2", "--profiles", "default",
                    "--guards", "advice"]
         for name, value in extra.items():
-            command += [f"--{name}", value]
+            command += [f"--{name}"] + ([value] if value else [])
         result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
         return result.returncode, result.stdout
 
@@ -167,6 +168,49 @@ class RunnerTest(unittest.TestCase):
         with open(source, "w", encoding="utf-8") as file:
             file.write("// FAULT: guard\n")
         self.assert_red("declares guard", source=source)
+
+    def test_source_that_declares_it_among_others(self):
+        source = os.path.join(self.folder.name, "source.cpp")
+        with open(source, "w", encoding="utf-8") as file:
+            file.write("// FAULT: guard double-free\n")
+        self.assertEqual(self.judge(source=source)[0], 0)
+
+    def test_programs_that_nothing_stops(self):
+        self.assertEqual(self.judge(misuse=MARK + "echo survived\n", fault="unnoticed")[0], 0)
+        self.assert_red("ended as double-free, and must end as unnoticed", fault="unnoticed")
+        self.assert_red("ended as missed, and must end as unnoticed", misuse=MARK + "echo missed\n", fault="unnoticed")
+        self.assert_red("ended before its misuse", misuse="echo survived\n", fault="unnoticed")
+
+    def test_guesses(self):
+        self.assertEqual(self.judge(misuse=MARK + "echo missed\n", fault="missed")[0], 0)
+        self.assert_red("ended as unnoticed, and must end as missed", misuse=MARK + "echo survived\n", fault="missed")
+        self.assert_red("ended as missed, and must end as double-free", misuse=MARK + "echo missed\n")
+
+    # Where nothing is promised: in this profile the program goes on, in `default` it is stopped.
+    UNSTOPPED = "case $STAVE_OPTIONS in profile=light*) echo touching 0x7f0000001000 pid $$; {}; esac\n"
+
+    def test_elsewhere(self):
+        def misuse(end):
+            return self.UNSTOPPED.format(end) + GOOD
+        self.assertEqual(self.judge(misuse=misuse("echo survived; exit 0"), elsewhere="light=unnoticed")[0], 0)
+        self.assertEqual(self.judge(misuse=misuse("kill -SEGV $$"), elsewhere="light=guard")[0], 0)
+        self.assertEqual(self.judge(misuse=misuse("kill -SEGV $$"), elsewhere="light=any")[0], 0)
+        self.assert_red("ended as unnoticed, and is said to end as guard", misuse=misuse("echo survived; exit 0"), elsewhere="light=guard")
+        self.assert_red("ended as guard, and is said to end as unnoticed", misuse=misuse("kill -SEGV $$"), elsewhere="light=unnoticed")
+        self.assert_red("ended as crash, and is said to end as unnoticed", misuse=misuse("echo survived; exit 3"),
+                        elsewhere="light=unnoticed")
+        self.assert_red("ended as double-free, and is said to end as unnoticed", elsewhere="light=unnoticed")
+
+    def test_control_elsewhere(self):
+        self.assert_red("must exit 0", misuse=self.UNSTOPPED.format("echo survived; exit 0") + GOOD, elsewhere="light=unnoticed",
+                        control="case $STAVE_OPTIONS in profile=light*) exit 1; esac; echo survived\n")
+
+    def test_outcomes(self):
+        code, out = self.judge(misuse=self.UNSTOPPED.format("echo survived; exit 0") + GOOD, elsewhere="light=unnoticed", outcomes="")
+        self.assertEqual(code, 0, out)
+        self.assertEqual([json.loads(line) for line in out.splitlines()], [
+            {"program": "program", "profile": "default", "guards": "advice", "outcome": "double-free"},
+            {"program": "program", "profile": "light", "guards": "advice", "outcome": "unnoticed"}])
 
 
 if __name__ == "__main__":

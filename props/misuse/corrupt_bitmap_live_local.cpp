@@ -1,0 +1,16 @@
+// FAULT: corrupt-bitmap
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// The live bit of a neighbour is flipped; the next free of a slot sees it.
+#include "layout.hpp"
+
+int main() {
+  begin();
+  char* slot = take(SIZE);
+  const Place place = place_of(slot, SIZE);
+#ifndef CONTROL
+  place.line().live ^= place.neighbour();
+  free(at(slot));
+#endif
+  keep(place.chunk);
+  return survived();
+}

@@ -1,0 +1,16 @@
+// FAULT: corrupt-header
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// The owner in the header of a chunk is overwritten; the next free of a slot sees it.
+#include "layout.hpp"
+
+int main() {
+  begin();
+  char* slot = take(SIZE);
+  const Place place = place_of(slot, SIZE);
+#ifndef CONTROL
+  place.chunk->owner = slot;
+  free(at(slot));
+#endif
+  keep(place.chunk);
+  return survived();
+}

@@ -1,0 +1,16 @@
+// FAULT: corrupt-header
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// The header of a chunk is overwritten; malloc_usable_size of a slot sees it.
+#include "layout.hpp"
+
+int main() {
+  begin();
+  char* slot = take(SIZE);
+  const Place place = place_of(slot, SIZE);
+#ifndef CONTROL
+  place.chunk->owner = slot;
+  keep(malloc_usable_size(at(slot)));
+#endif
+  keep(place.chunk);
+  return survived();
+}

@@ -1,0 +1,16 @@
+// FAULT: corrupt-header
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// The whole first page of a chunk is zeroed.
+#include "layout.hpp"
+
+int main() {
+  begin();
+  char* slot = take(SIZE);
+  const Place place = place_of(slot, SIZE);
+#ifndef CONTROL
+  memset(place.start, 0, kPage);
+  free(at(slot));
+#endif
+  keep(place.chunk);
+  return survived();
+}

@@ -1,0 +1,17 @@
+// FAULT: double-free
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// The owner frees a slot and ends; the heap that it left knows.
+#include "misuse.hpp"
+
+int main() {
+  begin();
+  void* slot = nullptr;
+  on_a_thread_that_ends([&slot] {
+    slot = take(SIZE);
+    free(slot);
+  });
+#ifndef CONTROL
+  free(at(slot));
+#endif
+  return survived();
+}

@@ -1,0 +1,16 @@
+// FAULT: double-free
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// A, B, A: what glibc calls fasttop, with a slot between.
+#include "misuse.hpp"
+
+int main() {
+  begin();
+  void* a = take(SIZE);
+  void* b = take(SIZE);
+  free(a);
+  free(b);
+#ifndef CONTROL
+  free(at(a));
+#endif
+  return survived();
+}

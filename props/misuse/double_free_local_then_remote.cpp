@@ -1,0 +1,14 @@
+// FAULT: double-free
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// The owner frees a slot, then another thread does.
+#include "misuse.hpp"
+
+int main() {
+  begin();
+  void* slot = take(SIZE);
+  free(slot);
+#ifndef CONTROL
+  elsewhere([slot] { free(at(slot)); });
+#endif
+  return survived();
+}

@@ -1,0 +1,14 @@
+// FAULT: double-free
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// Another thread frees a slot, then its owner does before it has collected anything.
+#include "misuse.hpp"
+
+int main() {
+  begin();
+  void* slot = take(SIZE);
+  elsewhere([slot] { free(slot); });
+#ifndef CONTROL
+  free(at(slot));
+#endif
+  return survived();
+}

@@ -1,0 +1,16 @@
+// FAULT: family-mismatch
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// An allocation: what new[] made, freed by delete, by another thread.
+#include "misuse.hpp"
+
+int main() {
+  begin();
+  void* block = opaque(static_cast<void*>(operator new[](SIZE)));
+#ifndef CONTROL
+  block = at(block);
+  elsewhere([&] { operator delete(block); });
+#else
+  elsewhere([&] { operator delete[](block); });
+#endif
+  return survived();
+}

@@ -1,0 +1,16 @@
+// FAULT: family-mismatch
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// An allocation: what new made, given to realloc.
+#include "misuse.hpp"
+
+int main() {
+  begin();
+  void* block = opaque(static_cast<void*>(operator new(SIZE)));
+#ifndef CONTROL
+  block = at(block);
+  keep(realloc(block, 2 * SIZE));
+#else
+  operator delete(block);
+#endif
+  return survived();
+}

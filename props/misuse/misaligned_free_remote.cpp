@@ -1,0 +1,14 @@
+// FAULT: misaligned-pointer
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// Another thread frees an odd address in a slot.
+#include "misuse.hpp"
+
+int main() {
+  begin();
+  char* slot = take(SIZE);
+#ifndef CONTROL
+  elsewhere([slot] { free(at(slot + 1)); });
+#endif
+  free(slot);
+  return survived();
+}

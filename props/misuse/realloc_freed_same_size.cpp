@@ -1,0 +1,14 @@
+// FAULT: freed-pointer
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// realloc of a freed slot to the size that it had: no move is needed, and it is freed all the same.
+#include "misuse.hpp"
+
+int main() {
+  begin();
+  void* slot = take(SIZE);
+  free(slot);
+#ifndef CONTROL
+  keep(realloc(at(slot), SIZE));
+#endif
+  return survived();
+}

@@ -1,0 +1,14 @@
+// FAULT: underflow
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// A byte in front of an allocation.
+#include "layout.hpp"
+
+int main() {
+  begin();
+  const Neighbours two = take_neighbours(SIZE);
+#ifndef CONTROL
+  at(two.second)[-1] ^= 1;
+#endif
+  free(two.second);
+  return survived();
+}
