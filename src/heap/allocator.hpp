@@ -109,6 +109,8 @@ struct Allocator {
   // touch.cpp
   /// What fault it is to touch an address that has no access. false: none of ours. From a signal handler.
   [[nodiscard]] STAVE_COLD bool explain_touch(const void* address, FaultRecord* fault) const;
+  [[nodiscard]] STAVE_COLD const SampleRecord* overflowed_before(std::uintptr_t address,
+                                                                 const SampleRecord& touched) const;
 
   // foreign.cpp: addresses that the registry does not know, which are faults unless an option says otherwise.
   STAVE_COLD void free_foreign(void* pointer);

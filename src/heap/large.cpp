@@ -28,7 +28,7 @@ std::uint64_t LargeBlocks<S>::seal(const LargeRecord& record, const LargeRecord*
   const Key& key = constants_->keys.record;
   const std::uint64_t kind = static_cast<std::uint64_t>(record.family) << 4 |
                              static_cast<std::uint64_t>(record.state) << 2 | static_cast<std::uint64_t>(record.guard);
-  std::uint64_t sum = record.cut_count;
+  std::uint64_t sum = static_cast<std::uint64_t>(record.lead) << 32 ^ record.cut_count;
   for (std::uint32_t i = 0; i != std::min(record.cut_count, LargeRecord::kMostCuts); ++i) {
     sum = multiply_fold(sum ^ key.a, record.cuts[i] ^ key.b);
   }
@@ -66,7 +66,8 @@ std::uint32_t LargeBlocks<S>::take_record() {
 template <class S>
 void LargeBlocks<S>::forget(std::uint32_t number) {
   LargeRecord& record = at(number);
-  record.base = record.usable = record.requested = record.mapping = record.mapping_bytes = record.limit = 0;
+  record.base = record.usable = record.lead = record.requested = record.mapping = record.mapping_bytes = record.limit =
+      0;
   record.cut_count = 0;
   record.guard = GuardKind::none;
   set_state(record, LargeRecord::State::unused);
@@ -99,6 +100,18 @@ char* LargeBlocks<S>::map_units(std::size_t bytes) {
     if (drop_spare()) continue;
     if (held_first_ == 0 || !drop_oldest_held()) return nullptr;
   }
+}
+
+template <class S>
+std::size_t LargeBlocks<S>::choose_lead(const Request& request, std::size_t alignment) const {
+  const std::uint64_t placement = constants_->options.sample_placement;
+  if (!ends_with_pages() || request.size == 0) return 0;
+  if (placement == kPlaceRandom && arena_->random_below(2) != 0) return 0;
+#if defined(STAVE_MUTANT_large_not_placed)
+  if (request.size != 0) return 0;
+#endif
+  const std::size_t rest = pages_for(request.size) - request.size;
+  return placement == kPlaceExact && alignment <= kGrain ? rest : align_down(rest, alignment);
 }
 
 template <class S>
@@ -152,6 +165,7 @@ void* LargeBlocks<S>::allocate(const Request& request, std::size_t alignment, bo
     forget(number);
     return nullptr;
   }
+  record.lead = choose_lead(request, alignment);
   record.requested = request.size;
   record.family = request.family;
   record.mapping = address_of(start);
@@ -165,7 +179,7 @@ void* LargeBlocks<S>::allocate(const Request& request, std::size_t alignment, bo
   ++live_count;
   ++served;
   add_live_bytes(usable);
-  return reinterpret_cast<void*>(base);
+  return reinterpret_cast<void*>(record.start());
 }
 
 template <class S>
@@ -180,7 +194,7 @@ LargeRecord* LargeBlocks<S>::find_live(const void* pointer, RegistryEntry entry,
   if (!verifies(record) || record.state == LargeRecord::State::unused) {
     constants_->die(fault_at(Fault::corrupt_record, "the record of a large block does not verify", record, pointer));
   }
-  if (address_of(pointer) != record.base) {
+  if (address_of(pointer) != record.start()) {
     constants_->die(fault_at(address_of(pointer) % 8 != 0 ? Fault::misaligned_pointer : Fault::interior_pointer,
                              "the address is not the start of the large block", record, pointer));
   }
@@ -207,7 +221,7 @@ FaultRecord LargeBlocks<S>::fault_at(Fault fault, const char* rule, const LargeR
 template <class S>
 void LargeBlocks<S>::check_claim(const LargeRecord& record, const Claim& claim) const {
   const ContentRules& rules = constants_->contents;
-  const auto* const base = reinterpret_cast<const void*>(record.base);
+  const auto* const base = reinterpret_cast<const void*>(record.start());
   const bool names_size = rules.sized && claim.size != Claim::kAnySize;
   // Whole pages are what a class is to slots.
   const bool size_fits = !names_size || claim.size == record.requested ||
@@ -219,9 +233,10 @@ void LargeBlocks<S>::check_claim(const LargeRecord& record, const Claim& claim) 
 
 template <class S>
 void LargeBlocks<S>::check_slack(const LargeRecord& record) {
-  const std::size_t slack = std::min(record.usable - record.requested, kFilledSlack);
+  const std::size_t slack = std::min(record.capacity() - record.requested, kFilledSlack);
+  if (record.lead != 0) check_lead(record);
   // The program may have taken its last page's access away.
-  char* const end = reinterpret_cast<char*>(record.base + record.requested);
+  char* const end = reinterpret_cast<char*>(record.start() + record.requested);
   const std::size_t page = constants_->page;
   auto* const last = reinterpret_cast<char*>(align_down(address_of(end), page));
   if (slack == 0 || !arena_->pages.permit(last, align_up(address_of(end + slack), page) - address_of(last))) return;
@@ -229,8 +244,23 @@ void LargeBlocks<S>::check_slack(const LargeRecord& record) {
   for (std::size_t i = 0; i != slack; ++i) {
     if (end[i] == 0) continue;
     FaultRecord fault = fault_at(Fault::overflow, "what lies behind the allocation in its last page was changed",
-                                 record, reinterpret_cast<void*>(record.base));
+                                 record, reinterpret_cast<void*>(record.start()));
     fault.changed = end + i;
+    constants_->die(fault);
+  }
+#endif
+}
+
+template <class S>
+void LargeBlocks<S>::check_lead(const LargeRecord& record) {
+  auto* const first = reinterpret_cast<char*>(record.base);
+  if (!arena_->pages.permit(first, constants_->page)) return;
+#if !defined(STAVE_MUTANT_large_lead_not_checked)
+  for (std::size_t i = record.lead; i-- != 0;) {
+    if (first[i] == 0) continue;
+    FaultRecord fault = fault_at(Fault::underflow, "what lies in front of the allocation in its first page was changed",
+                                 record, reinterpret_cast<void*>(record.start()));
+    fault.changed = first + i;
     constants_->die(fault);
   }
 #endif
@@ -242,7 +272,8 @@ void LargeBlocks<S>::note_size(LargeRecord& record, std::size_t size) {
   record.requested = size;
   set_state(record, LargeRecord::State::live);
   if (constants_->contents.exact) {
-    sanitizer::zero_own(reinterpret_cast<char*>(record.base + size), std::min(record.usable - size, kFilledSlack));
+    sanitizer::zero_own(reinterpret_cast<char*>(record.start() + size),
+                        std::min(record.capacity() - size, kFilledSlack));
   }
 }
 
@@ -554,6 +585,7 @@ bool LargeBlocks<S>::move_block(const LargeRecord& record, std::size_t bytes, La
 template <class S>
 void* LargeBlocks<S>::resize(LargeRecord* record, std::size_t size) {
   if (constants_->contents.exact) check_slack(*record);
+  if (ends_with_pages()) return size == record->requested ? reinterpret_cast<void*>(record->start()) : nullptr;
   const std::size_t usable = pages_for(size);
   if (usable == record->usable || (usable < record->usable && usable > record->usable / 2)) {
     ++served;

@@ -16,16 +16,18 @@ namespace stave {
 ///
 ///   mapping                                                     mapping + mapping_bytes
 ///   | guard | (alignment) | base ... base + usable | room | guard |      all of it whole units, registered
+///                           lead | start ... | slack
 ///
-/// Guards have a random number of pages. The seal covers every field but `next`; it is verified whenever the record is
-/// read.
+/// Where every allocation is a sample, a block lies in its pages as a sample does; else it starts with them. Guards
+/// have a random number of pages. The seal covers every field but `next`; it is verified whenever the record is read.
 struct LargeRecord {
   enum class State : std::uint32_t { unused, live, held };
   static constexpr std::uint32_t kMostCuts = 31;
 
   std::uintptr_t base;
   std::size_t usable;     ///< whole pages
-  std::size_t requested;  ///< of these
+  std::size_t lead;       ///< so many lie in front of what the program has, less than a page
+  std::size_t requested;  ///< of those behind
   std::uintptr_t mapping;
   std::size_t mapping_bytes;
   std::uintptr_t limit;  ///< so far it may grow in place: behind it is guard
@@ -38,6 +40,10 @@ struct LargeRecord {
   Family family;
   std::uint64_t seal;
   std::uint32_t next;  ///< of the unused, or of the held in the order of their frees
+
+  /// What the program has, and the bytes from there on.
+  [[nodiscard]] std::uintptr_t start() const { return base + lead; }
+  [[nodiscard]] std::size_t capacity() const { return usable - lead; }
 };
 
 /// Every function but one needs the arena's lock held.
@@ -56,7 +62,7 @@ class LargeBlocks {
   void check_claim(const LargeRecord& record, const Claim& claim) const;
   /// What usable_size tells of a live block.
   [[nodiscard]] std::size_t size(const LargeRecord& record) const {
-    return constants_->contents.exact ? record.requested : record.usable;
+    return constants_->contents.exact ? record.requested : record.capacity();
   }
   /// The record that an entry names, as it was at one moment. The only function that needs no lock: nothing while
   /// another thread changes the record, since its seal does not verify then. pre: the entry is of kind large.
@@ -65,7 +71,7 @@ class LargeBlocks {
   /// memory goes, unless it is dense: then it waits elsewhere for the next blocks, as much as may (`spare_large_kb`).
   void free(LargeRecord* record) { free(record, true); }
   /// Changes the size in place or by moving the pages. nullptr: could not, nothing happened. A block that grows gets
-  /// room behind it to grow on, as much again.
+  /// room behind it to grow on, as much again. Nothing of this for a block that ends where its pages do.
   [[nodiscard]] void* resize(LargeRecord* record, std::size_t size);
   /// Gives back pages that wait, and address space that is kept out of use. true if any went.
   bool flush_held();
@@ -118,8 +124,15 @@ class LargeBlocks {
   [[nodiscard]] bool grow_in_place(LargeRecord& record, std::size_t size);
   /// A block in its place has another size now.
   void note_size(LargeRecord& record, std::size_t size);
-  /// Dies if something was written right behind what was asked for.
+  /// Whether blocks may end where their pages do: then each stays for the size that it has.
+  [[nodiscard]] bool ends_with_pages() const {
+    return constants_->options.sample_interval == 1 && constants_->options.sample_placement != kPlaceLeft;
+  }
+  /// So many bytes of a block's pages lie in front of it.
+  [[nodiscard]] std::size_t choose_lead(const Request& request, std::size_t alignment) const;
+  /// Dies if something was written around what was asked for.
   void check_slack(const LargeRecord& record);
+  void check_lead(const LargeRecord& record);
   [[nodiscard]] bool is_dense(const LargeRecord& record);
   static void cut(LargeRecord& record, std::size_t offset);
   /// Where the piece that begins at `from` ends, which lies in one mapping: at `to` at the latest.

@@ -455,7 +455,10 @@ void* Allocator<S>::allocate_large(ThreadHeap& heap, Request request, std::size_
     const ArenaLocked<S> locked(arena, constants);
     block = large.allocate(request, alignment);
   }
-  if (block != nullptr) sanitizer::mark_live(block, request.size, large.pages_for(request.size));
+  if (block != nullptr) {
+    const std::size_t end = align_up(address_of(block) + (request.size == 0 ? 1 : request.size), constants.page);
+    sanitizer::mark_live(block, request.size, end - address_of(block));
+  }
   return block;
 }
 

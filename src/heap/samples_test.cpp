@@ -148,6 +148,98 @@ TEST_P(Samples, tell_what_was_written_around_them_when_they_are_freed) {
   EXPECT_STREQ(heap.death_of([&] { heap.deallocate(1, pointer); }), "overflow");
 }
 
+// Where everything is a sample, blocks too large for a place lie in their pages like one.
+
+constexpr std::size_t kLarge = 1'000'000;
+
+TEST_P(Samples, large_blocks_lie_where_a_sample_would) {
+  const std::size_t pages = align_up(kLarge, page_size());
+  for (const std::uint64_t placement : {kPlaceRight, kPlaceExact}) {
+    TestHeap heap(setup(placement));
+    for (const std::size_t size : {kLarge + 5, kLarge + 8, pages - 1, pages}) {
+      auto* const block = static_cast<char*>(heap.allocate(0, size));
+      EXPECT_EQ(page_rest(block, size), placement == kPlaceExact ? 0 : align_up(size, kGrain) - size) << size;
+      EXPECT_TRUE(std::all_of(block, block + size, [](char byte) { return byte == 0; }));
+      EXPECT_EQ(read_end(block + size + page_rest(block, size)), -SIGSEGV);
+      EXPECT_EQ(heap.usable_size(block), size + page_rest(block, size));
+      std::memset(block, 1, size);
+      EXPECT_STREQ(heap.verify(), "");
+      heap.deallocate(1, block);
+      EXPECT_EQ(read_end(block), -SIGSEGV);
+    }
+    for (const std::size_t alignment : {std::size_t{64}, page_size(), kUnit}) {
+      void* const block = heap.allocate_aligned(0, alignment, kLarge + 5);
+      EXPECT_EQ(address_of(block) % alignment, 0U);
+      EXPECT_LT(page_rest(block, kLarge + 5), std::min(alignment, page_size()));
+      heap.deallocate(0, block);
+    }
+  }
+  TestHeap heap(setup(kPlaceLeft));
+  EXPECT_EQ(address_of(heap.allocate(0, kLarge + 5)) % page_size(), 0U);
+}
+
+TEST_P(Samples, large_blocks_keep_their_contents_in_realloc_and_their_end) {
+  TestHeap heap(setup(kPlaceExact));
+  auto* block = static_cast<char*>(heap.allocate(0, kLarge));
+  std::size_t kept = kLarge;
+  for (std::size_t i = 0; i != kept; ++i) block[i] = static_cast<char>(i % 251);
+  for (const std::size_t size : {kLarge, kLarge + 1, 5 * kLarge, kLarge + 77, kLarge - 4096, std::size_t{300}}) {
+    char* const before = block;
+    block = static_cast<char*>(heap.reallocate(0, before, size));
+    ASSERT_NE(block, nullptr);
+    EXPECT_EQ(block == before, size == kLarge);
+    EXPECT_EQ(page_rest(block, size), 0U) << size;
+    EXPECT_EQ(read_end(block + size), -SIGSEGV);
+    kept = std::min(kept, size);
+    for (std::size_t i = 0; i != kept; ++i) ASSERT_EQ(block[i], static_cast<char>(i % 251)) << size;
+    if (block != before) {
+      EXPECT_EQ(read_end(before), -SIGSEGV);
+    }
+  }
+  EXPECT_STREQ(heap.verify(), "");
+}
+
+TEST_P(Samples, large_blocks_are_known_by_where_they_start) {
+  const auto death = [](auto misuse) {
+    TestHeap heap(setup());
+    auto* const block = static_cast<char*>(heap.allocate(0, kLarge + 1));
+    return std::string(heap.death_of([&] { misuse(heap, block); }));
+  };
+  const auto free_at = [](std::ptrdiff_t offset) {
+    return [=](TestHeap& heap, char* block) { heap.deallocate(0, block + offset); };
+  };
+  EXPECT_EQ(death(free_at(-16)), "interior-pointer");
+  EXPECT_EQ(death(free_at(4096)), "interior-pointer");
+  EXPECT_EQ(death(free_at(4)), "misaligned-pointer");
+  EXPECT_EQ(death([](TestHeap& heap, char* block) {
+              heap.deallocate(0, block);
+              heap.deallocate(1, block);
+            }),
+            "double-free");
+}
+
+TEST_P(Samples, large_blocks_tell_what_was_written_around_them_when_they_are_freed) {
+  for (const std::ptrdiff_t at : {-1, -100, static_cast<int>(kLarge) + 1, static_cast<int>(kLarge) + 10}) {
+    TestHeap::Setup with_sizes = setup();
+    with_sizes.options.exact_size = 1;
+    TestHeap heap(with_sizes);
+    auto* const block = static_cast<char*>(heap.allocate(0, kLarge + 1));
+    EXPECT_EQ(heap.usable_size(block), kLarge + 1);
+    void* start = nullptr;
+    std::size_t bytes = 0;
+    EXPECT_TRUE(heap.allocator().bounds_of(block + 5, &start, &bytes));
+    EXPECT_EQ(start, block);
+    EXPECT_EQ(bytes, kLarge + 1);
+    EXPECT_FALSE(heap.allocator().bounds_of(block - 1, &start, &bytes));
+    block[at] = 1;
+    const auto fault = heap.fault_of([&] { heap.deallocate(0, block); });
+    ASSERT_TRUE(fault);
+    EXPECT_EQ(fault->fault, at < 0 ? Fault::underflow : Fault::overflow);
+    EXPECT_EQ(fault->address, block);
+    EXPECT_EQ(fault->changed, block + at);
+  }
+}
+
 TEST_P(Samples, die_by_name_of_what_is_no_live_one) {
   const auto death = [](auto misuse) {
     TestHeap heap(setup());

@@ -236,8 +236,8 @@ bool Allocator<S>::bounds_of(const void* address, void** start, std::size_t* siz
   if (entry.kind() != UnitKind::large) return false;
   const std::optional<LargeRecord> record = large.glimpse(entry);
   if (!record || record->state != LargeRecord::State::live) return false;
-  if (address_of(address) - record->base >= record->usable) return false;
-  *start = reinterpret_cast<void*>(record->base);
+  if (address_of(address) - record->start() >= record->capacity()) return false;
+  *start = reinterpret_cast<void*>(record->start());
   *size = large.size(*record);
   return true;
 }
@@ -266,7 +266,7 @@ std::size_t Allocator<S>::room_in_large(const void* address, RegistryEntry entry
   const std::optional<LargeRecord> record = large.glimpse(entry);
   // Another thread is changing it: then it is not that of an allocation that the caller may use, or not any more.
   if (!record) return kNoBound;
-  const std::size_t offset = address_of(address) - record->base;
+  const std::size_t offset = address_of(address) - record->start();
   const std::size_t size = large.size(*record);
   return record->state == LargeRecord::State::live && offset < size ? size - offset : 0;
 }
@@ -334,7 +334,7 @@ void* Allocator<S>::resize_large(void* pointer, std::size_t size, bool* is_large
   void* const block = large.resize(record, size);
   if (block == nullptr) return nullptr;
   const LargeRecord& now = *large.find_live(block, arena.registry.find(address_of(block)), Fault::freed_pointer);
-  sanitizer::mark_live(block, size, now.usable);
+  sanitizer::mark_live(block, size, now.capacity());
   return block;
 }
 

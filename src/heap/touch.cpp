@@ -33,6 +33,20 @@ void name_freed(FaultRecord* fault) {
 
 }  // namespace
 
+/// An overflow by a page or more may have reached the place behind its sample's: the sample that it came from, if it
+/// lives and is nearer than the one whose place was touched.
+template <class S>
+const SampleRecord* Allocator<S>::overflowed_before(std::uintptr_t address, const SampleRecord& touched) const {
+  const bool is_live = touched.state == SampleRecord::State::live;
+  if (touched.state != SampleRecord::State::unused && address >= touched.data) return nullptr;
+  const RegistryEntry entry = arena.registry.find(touched.place - 1);
+  if (entry.kind() != UnitKind::sample) return nullptr;
+  const SampleRecord* const before = samples.look(entry);
+  if (before == nullptr || before->state != SampleRecord::State::live) return nullptr;
+  const std::uintptr_t distance = address - (before->base + before->requested);
+  return is_live && touched.base - address < distance ? nullptr : before;
+}
+
 /// Nothing is locked: who died here may have held anything, and what another thread changes meanwhile does not verify.
 template <class S>
 bool Allocator<S>::explain_touch(const void* address, FaultRecord* fault) const {
@@ -41,8 +55,11 @@ bool Allocator<S>::explain_touch(const void* address, FaultRecord* fault) const 
 #endif
   const RegistryEntry entry = arena.registry.find(address_of(address));
   if (entry.kind() == UnitKind::sample) {
-    const SampleRecord* const sample = samples.look(entry);
+    const SampleRecord* sample = samples.look(entry);
     if (sample == nullptr) return false;
+#if !defined(STAVE_MUTANT_touch_by_place)
+    if (const SampleRecord* const before = overflowed_before(address_of(address), *sample)) sample = before;
+#endif
     *fault = samples.describe(*sample);
     fault->allocation = fault->address;
     fault->address = address;
@@ -61,13 +78,13 @@ bool Allocator<S>::explain_touch(const void* address, FaultRecord* fault) const 
   if (entry.kind() == UnitKind::large) {
     const std::optional<LargeRecord> block = large.glimpse(entry);
     if (!block || block->state == LargeRecord::State::unused) return false;
-    fault->allocation = reinterpret_cast<void*>(block->base);
+    fault->allocation = reinterpret_cast<void*>(block->start());
     fault->chunk = reinterpret_cast<void*>(block->mapping);
     fault->slot_size = block->usable;
     fault->large = true;
     if (block->state == LargeRecord::State::live) {
       fault->state = "live";
-      return name_side(address_of(address), block->base, block->usable, fault);
+      return name_side(address_of(address), block->start(), block->capacity(), fault);
     }
     fault->state = "held";
     name_freed(fault);
@@ -141,7 +158,9 @@ void handle_sigsegv() {
   (void)sigaction(SIGSEGV, &action, nullptr);
 }
 
-#define STAVE_TOUCH(S) template bool Allocator<S>::explain_touch(const void*, FaultRecord*) const;
+#define STAVE_TOUCH(S)                                                        \
+  template bool Allocator<S>::explain_touch(const void*, FaultRecord*) const; \
+  template const SampleRecord* Allocator<S>::overflowed_before(std::uintptr_t, const SampleRecord&) const;
 STAVE_INSTANTIATE(STAVE_TOUCH);
 
 }  // namespace stave

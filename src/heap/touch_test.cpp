@@ -98,6 +98,43 @@ TEST(Touch, of_a_sample) {
   EXPECT_EQ(touch(heap, unused), "never-allocated");
 }
 
+TEST(Touch, of_what_lies_far_behind_a_sample) {
+  Options options = options_of(Profile::fuzz);
+  options.sample_pool = 64;
+  TestHeap heap({.options = options, .samples = true});
+  // The first of them that is not the last of the places, which are made 64 at a time.
+  char* sample = nullptr;
+  char* next_place = nullptr;
+  const auto kind_at = [&](const void* at) { return heap.entry(at).kind(); };
+  do {
+    sample = static_cast<char*>(heap.allocate(0, 41));
+    next_place = reinterpret_cast<char*>(align_down(address_of(sample), kUnit) + kUnit);
+  } while (kind_at(next_place) != UnitKind::sample);
+  FaultRecord fault;
+  for (char* const at : {next_place - 1, next_place, next_place + 5000}) {
+    EXPECT_EQ(touch(heap, at, &fault), "overflow");
+    EXPECT_EQ(fault.allocation, sample);
+    EXPECT_EQ(fault.address, at);
+  }
+  // Once the one behind lives, or has lived, what is nearer to it, or was in it, is of that.
+  std::vector<char*> others;
+  char* next = nullptr;
+  while (next == nullptr) {
+    others.push_back(static_cast<char*>(heap.allocate(0, 41)));
+    if (align_down(address_of(others.back()), kUnit) == address_of(next_place)) next = others.back();
+  }
+  EXPECT_EQ(touch(heap, next - page_size(), &fault), "underflow");
+  EXPECT_EQ(fault.allocation, next);
+  heap.deallocate(0, next);
+  EXPECT_EQ(touch(heap, next, &fault), "use-after-free");
+  EXPECT_EQ(fault.allocation, next);
+  EXPECT_EQ(touch(heap, next_place, &fault), "overflow");
+  EXPECT_EQ(fault.allocation, sample);
+  heap.deallocate(0, sample);
+  EXPECT_EQ(touch(heap, next_place, &fault), "use-after-free");
+  EXPECT_EQ(fault.allocation, next);
+}
+
 TEST(Touch, of_what_is_not_ours_or_does_not_verify_is_none) {
   TestHeap heap;
   int local = 0;
