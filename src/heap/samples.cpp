@@ -14,7 +14,7 @@ namespace stave {
 namespace {
 
 constexpr std::uint64_t kNobody = ~std::uint64_t{0};  // the stream of Samples::random: no heap has it
-constexpr std::uint64_t kEachByte = 0x0101'0101'0101'0101;
+constexpr std::uint64_t kEachByte = 0x8080'8080'8080'8080;
 constexpr std::uint64_t kMappings = 2;     // what a live sample costs where guards are by protection
 constexpr std::uint32_t kLargePools = 16;  // so many times fewer places for large slots
 
@@ -208,7 +208,7 @@ void* Samples<S>::allocate(const Wish& wish) {
   record.base = left ? record.data : align_down(last, alignment);
   record.requested = wish.request.size;
   record.order = ++served;
-  record.fill = wish.fill | kEachByte;  // no byte is 0, which is what most overflows by one byte write
+  record.fill = wish.fill | kEachByte;  // no byte is zero, a small number or text, which most overflows write
   record.family = wish.request.family;
   record.state = SampleRecord::State::live;
   record.seal = seal(record);

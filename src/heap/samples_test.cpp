@@ -129,6 +129,8 @@ TEST_P(Samples, tell_what_was_written_around_them_when_they_are_freed) {
     for (const std::ptrdiff_t at : {std::ptrdiff_t{-1}, std::ptrdiff_t{-16}, static_cast<std::ptrdiff_t>(size)}) {
       TestHeap heap(setup());
       char* const pointer = sample(heap, size);
+      EXPECT_GT(static_cast<unsigned char>(pointer[at]),
+                127);  // so neither zero, nor a small number, nor text is what was there
       pointer[at] = 0;
       EXPECT_STREQ(heap.verify(), "S2 what lies around a sample is as it was laid");
       const auto fault = heap.fault_of([&] { heap.deallocate(0, pointer); });
