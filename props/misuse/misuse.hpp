@@ -60,9 +60,12 @@ struct Helper {
 };
 inline Helper helpers[2];
 
-/// First statement of main. Exits with kNotServed unless Stave is the allocator of this process.
+/// First statement of main. Exits with kNotServed unless Stave is the allocator of this process, or with
+/// MISUSE_ANY_ALLOCATOR whichever is.
 inline void begin() {
-#ifdef STAVE_STATIC
+#if defined(MISUSE_ANY_ALLOCATOR)
+  const void* served = opaque(helpers);
+#elif defined(STAVE_STATIC)
   const void* served = opaque(reinterpret_cast<const void*>(&stave_verify));
 #else
   const void* served = dlsym(RTLD_DEFAULT, "stave_verify");

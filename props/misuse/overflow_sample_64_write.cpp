@@ -1,0 +1,14 @@
+// FAULT: overflow
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// A byte 64 behind the end of a sample is written.
+#include "misuse.hpp"
+
+int main() {
+  begin();
+  char* slot = take(41);
+#ifndef CONTROL
+  *at(slot + 41 + 64) = 1;
+#endif
+  free(slot);
+  return survived();
+}

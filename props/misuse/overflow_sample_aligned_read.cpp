@@ -1,0 +1,14 @@
+// FAULT: overflow
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// The byte behind a sample of 32 bytes is read, wherever that lies at the end of its pages.
+#include "misuse.hpp"
+
+int main() {
+  begin();
+  char* slot = take(32);
+#ifndef CONTROL
+  keep(*at(slot + 32));
+#endif
+  free(slot);
+  return survived();
+}

@@ -1,0 +1,14 @@
+// FAULT: underflow
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// One byte in front of a sample of several pages is read.
+#include "misuse.hpp"
+
+int main() {
+  begin();
+  char* slot = take(kMedium);
+#ifndef CONTROL
+  keep(*at(slot - 1));
+#endif
+  free(slot);
+  return survived();
+}
