@@ -291,8 +291,8 @@ struct Allocator {
   /// Collects what was freed into one shared heap.
   void drain_shared();
   /// An allocation by the owner of a heap, which was entered.
-  STAVE_FAST void lay_end(const OpenChunk& open, const Cursor& cursor, std::uint64_t place, char* slot,
-                          const Request& request) const;
+  /// hand_out for any request: all that the options lay behind it and remember of it.
+  [[nodiscard]] STAVE_FAST void* hand_out_noted(ThreadHeap& heap, Cursor& cursor, const Request& request) const;
   [[nodiscard]] STAVE_FAST void* allocate_noted(ThreadHeap& heap, const Request& request);
   [[nodiscard]] STAVE_FAST void* serve(ThreadHeap& heap, SizeClass cls, const Request& request);
   /// Whether a heap's next allocation of a class comes from a shared heap.

@@ -174,24 +174,15 @@ void Allocator<S>::die_of_claim(const SlotRef& slot, const Claim& claim) {
 template <class S>
 void Allocator<S>::die_of_access(const Access& access) {
   const RegistryEntry entry = arena.registry.find(address_of(access.address));
-  FaultRecord record{.fault = Fault::out_of_bounds_copy,
-                     .rule = "the memory was freed",
-                     .address = access.address,
-                     .function = access.function,
-                     .access = access.kind,
-                     .bytes = access.bytes};
-  if (entry.kind() == UnitKind::sample) {
-    if (const SampleRecord* const sample = samples.look(entry)) {
-      FaultRecord known = samples.describe(*sample);
-      known.fault = record.fault;
-      known.rule = record.rule;
-      known.address = record.address;
-      known.function = record.function;
-      known.access = record.access;
-      known.bytes = record.bytes;
-      record = known;
-    }
-  } else if (entry.kind() == UnitKind::large) {
+  const SampleRecord* const sample = entry.kind() == UnitKind::sample ? samples.look(entry) : nullptr;
+  FaultRecord record = sample != nullptr ? samples.describe(*sample) : FaultRecord{};
+  record.fault = Fault::out_of_bounds_copy;
+  record.rule = "the memory was freed";
+  record.address = access.address;
+  record.function = access.function;
+  record.access = access.kind;
+  record.bytes = access.bytes;
+  if (entry.kind() == UnitKind::large) {
     record.large = true;
     if (const std::optional<LargeRecord> block = large.glimpse(entry)) {
       record.chunk = reinterpret_cast<void*>(block->mapping);
@@ -199,7 +190,7 @@ void Allocator<S>::die_of_access(const Access& access) {
       record.state = block->state == LargeRecord::State::live ? "live" : "held";
       if (block->state == LargeRecord::State::live) record.rule = "the memory lies outside of the large block";
     }
-  } else {
+  } else if (entry.kind() != UnitKind::sample) {
     const ClassShape& shape = constants.shapes[entry.size_class()];
     record.chunk = reinterpret_cast<void*>(entry.start());
     record.slot_size = shape.slot_size;

@@ -2,7 +2,6 @@
 #include "heap/large.hpp"
 
 #include <algorithm>
-#include <cstring>
 
 #include "os/sanitizer.hpp"
 

@@ -334,18 +334,20 @@ bool Allocator<S>::refill(ThreadHeap& heap, SizeClass cls) {
   return false;
 }
 
-/// What is laid behind a slot that becomes live, and noted of it.
 template <class S>
-void Allocator<S>::lay_end(const OpenChunk& open, const Cursor& cursor, std::uint64_t place, char* slot,
-                           const Request& request) const {
+void* Allocator<S>::hand_out_noted(ThreadHeap& heap, Cursor& cursor, const Request& request) const {
   const ContentRules& rules = constants.contents;
-  if (rules.exact || rules.families) {
-    const auto index = static_cast<std::size_t>(cursor.line - open.chunk->lines()) * 64 + place;
-    const SlotNotes notes{cursor.line, place, slot, open.slot_size, open.notes + index};
-    if (rules.families) notes.set_family(request.family);
-    if (rules.exact) note_size(rules, notes, request.size);
-  }
-  set_canary(rules, cursor.line, place, slot, request.size, open.slot_size);
+  const OpenChunk& open = *cursor.open;
+  const auto lay_end = [&](SlotLine* line, std::uint64_t place, char* slot, std::size_t) STAVE_FAST_LAMBDA {
+    if (rules.exact || rules.families) {
+      const auto index = static_cast<std::size_t>(line - open.chunk->lines()) * 64 + place;
+      const SlotNotes notes{line, place, slot, open.slot_size, open.notes + index};
+      if (rules.families) notes.set_family(request.family);
+      if (rules.exact) note_size(rules, notes, request.size);
+    }
+    set_canary(rules, line, place, slot, request.size, open.slot_size);
+  };
+  return hand_out(heap, cursor, request.size, lay_end);
 }
 
 /// What malloc's fast path leaves because there is more to be laid behind a slot, or remembered, than it knows of.
@@ -358,11 +360,8 @@ void* Allocator<S>::allocate_noted(ThreadHeap& heap, const Request& request) {
   heap.enter();
   Cursor& cursor = heap.cursors[frequent_class(request.size + rules.canary_extra)];
   void* slot = nullptr;
-  if (cursor.next != nullptr) [[likely]] {
-    slot = hand_out(heap, cursor, request.size,
-                    [&](SlotLine*, std::uint64_t place, char* at, std::size_t)
-                        STAVE_FAST_LAMBDA { lay_end(*cursor.open, cursor, place, at, request); });
-  }
+  if (cursor.next != nullptr) [[likely]]
+    slot = hand_out_noted(heap, cursor, request);
   heap.leave();
   return slot;
 }
@@ -387,9 +386,7 @@ void* Allocator<S>::serve(ThreadHeap& heap, SizeClass cls, const Request& reques
     if (heap.noise_left < sizeof heap.noise / 2) draw_noise(heap);
     pick_next(heap, cursor);
   }
-  void* const slot = hand_out(heap, cursor, request.size,
-                              [&](SlotLine*, std::uint64_t place, char* at, std::size_t)
-                                  STAVE_FAST_LAMBDA { lay_end(*cursor.open, cursor, place, at, request); });
+  void* const slot = hand_out_noted(heap, cursor, request);
   if (slot == nullptr) die_at_hand_out(cursor);
   return slot;
 }

@@ -3,7 +3,6 @@
 // Sizes: usable_size, realloc, alignment, and the frees that are not of a slot.
 #include <algorithm>
 #include <cerrno>
-#include <cstring>
 #include <optional>
 
 #include "heap/fast_path.hpp"
@@ -187,7 +186,7 @@ std::size_t Allocator<S>::usable_size(const void* pointer, Fault freed_fault) {
 
 namespace {
 
-/// A live allocation; of size 0: there is none.
+/// A live allocation.
 struct Bounds {
   std::uintptr_t start = 0;
   std::size_t size = 0;
@@ -282,19 +281,18 @@ void* Allocator<S>::reallocate(ThreadHeap& heap, void* pointer, std::size_t size
       if (!heap.is_busy()) ++heap.served;
       return pointer;
     }
+  } else if (entry.kind() == UnitKind::sample) {
+    // It ends where its request does: it stays for the same one only.
+    copied = size_of_sample(pointer, Fault::freed_pointer, {});
+    if (size == copied) return pointer;
   } else {
     if (entry.kind() == UnitKind::vacant) die_of_slot(pointer, Fault::freed_pointer);
     bool is_large = false;
-    void* const block = resize_large(pointer, size, &is_large, &copied);
-    if (entry.kind() == UnitKind::sample) {
-      // It ends where its request does: it stays for the same one only.
-      copied = size_of_sample(pointer, Fault::freed_pointer, {});
-      if (size == copied) return pointer;
-    } else if (!is_large) {
+    if (void* const block = resize_large(pointer, size, &is_large, &copied)) return block;
+    if (!is_large) {
       (void)usable_size_of_foreign(pointer);  // says what is to be said of it
       return reallocate_foreign(pointer, size);
     }
-    if (block != nullptr) return block;
   }
   void* const fresh = allocate(*this, heap, size);
   if (fresh == nullptr) return nullptr;
