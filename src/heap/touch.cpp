@@ -33,8 +33,9 @@ void name_freed(FaultRecord* fault) {
 
 }  // namespace
 
-/// An overflow by a page or more may have reached the place behind its sample's: the sample that it came from, if it
-/// lives and is nearer than the one whose place was touched.
+/// An overflow may have reached the place behind its sample's: the sample that it came from, if it lives and is nearer
+/// than the one whose place was touched. Where that one was freed, only from near by: it may have been elsewhere in its
+/// place before, and a stale pointer to it is more likely than an overflow over many pages.
 template <class S>
 const SampleRecord* Allocator<S>::overflowed_before(std::uintptr_t address, const SampleRecord& touched) const {
   const bool is_live = touched.state == SampleRecord::State::live;
@@ -44,6 +45,8 @@ const SampleRecord* Allocator<S>::overflowed_before(std::uintptr_t address, cons
   const SampleRecord* const before = samples.look(entry);
   if (before == nullptr || before->state != SampleRecord::State::live) return nullptr;
   const std::uintptr_t distance = address - (before->base + before->requested);
+  const bool was_used = touched.state == SampleRecord::State::held;
+  if (was_used && distance > 2 * constants.page) return nullptr;
   return is_live && touched.base - address < distance ? nullptr : before;
 }
 

@@ -98,9 +98,12 @@ TEST(Touch, of_a_sample) {
   EXPECT_EQ(touch(heap, unused), "never-allocated");
 }
 
-TEST(Touch, of_what_lies_far_behind_a_sample) {
+class TouchFar : public testing::TestWithParam<std::uint64_t> {};
+
+TEST_P(TouchFar, behind_a_sample) {
   Options options = options_of(Profile::fuzz);
   options.sample_pool = 64;
+  options.sample_seed = GetParam();
   TestHeap heap({.options = options, .samples = true});
   // The first of them that is not the last of the places, which are made 64 at a time.
   char* sample = nullptr;
@@ -128,12 +131,15 @@ TEST(Touch, of_what_lies_far_behind_a_sample) {
   heap.deallocate(0, next);
   EXPECT_EQ(touch(heap, next, &fault), "use-after-free");
   EXPECT_EQ(fault.allocation, next);
-  EXPECT_EQ(touch(heap, next_place, &fault), "overflow");
-  EXPECT_EQ(fault.allocation, sample);
+  const bool is_near = next_place - (sample + 41) <= static_cast<std::ptrdiff_t>(2 * page_size());
+  EXPECT_EQ(touch(heap, next_place, &fault), is_near ? "overflow" : "use-after-free");
+  EXPECT_EQ(fault.allocation, is_near ? sample : next);
   heap.deallocate(0, sample);
   EXPECT_EQ(touch(heap, next_place, &fault), "use-after-free");
   EXPECT_EQ(fault.allocation, next);
 }
+
+INSTANTIATE_TEST_SUITE_P(Seed, TouchFar, testing::Range<std::uint64_t>(1, 33));
 
 TEST(Touch, of_what_is_not_ours_or_does_not_verify_is_none) {
   TestHeap heap;
