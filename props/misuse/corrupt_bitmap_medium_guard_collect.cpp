@@ -6,7 +6,7 @@
 int main() {
   begin();
   // Of a closed chunk: there are more than a heap keeps open.
-  static char* slots[600];
+  static char* slots[1200];
   for (char*& slot : slots) slot = take(kMedium);
   char* slot = slots[0];
   const Place place = place_of(slot, kMedium);
@@ -14,7 +14,7 @@ int main() {
   place.line().guard ^= 1;
   elsewhere([slot] { free(slot); });
   keep(at(slot));
-  for (int i = 0; i != 600; ++i) keep(take(kMedium));
+  for (int i = 0; i != 1200; ++i) keep(take(kMedium));
 #endif
   keep(place.chunk);
   return survived();

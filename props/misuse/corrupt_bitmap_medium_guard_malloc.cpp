@@ -6,17 +6,17 @@
 int main() {
   begin();
   // Of a closed chunk: there are more than a heap keeps open.
-  static char* slots[600];
+  static char* slots[1200];
   for (char*& slot : slots) slot = take(kMedium);
   char* slot = slots[0];
   const Place place = place_of(slot, kMedium);
-  for (int i = 0; i != 600; ++i) {
+  for (int i = 0; i != 1200; ++i) {
     if (i % 4 != 0) free(slots[i]);  // of each word more than what is held of it
   }
 #ifndef CONTROL
   keep(at(slot));
   for (uint32_t line = 0; line != place.shape.line_count(); ++line) place.chunk->lines()[line].guard ^= 1;
-  for (int i = 0; i != 600; ++i) keep(take(kMedium));
+  for (int i = 0; i != 1200; ++i) keep(take(kMedium));
 #endif
   keep(place.chunk);
   return survived();

@@ -6,7 +6,7 @@
 int main() {
   begin();
   // Of a closed chunk: there are more than a heap keeps open.
-  static char* slots[20000];
+  static char* slots[40000];
   for (char*& slot : slots) slot = take(kSmall);
   char* slot = slots[0];
   const Place place = place_of(slot, kSmall);

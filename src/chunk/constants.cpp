@@ -20,6 +20,7 @@ void Constants::derive() {
   contents.canary_extra = options.canary == kCanaryAlways ? kCanaryBytes : 0;
   contents.find_writes = options.write_after_free != 0 && options.zero_on_free != 0;
   contents.neighbours = options.neighbours != 0 && options.canary != kCanaryOff;
+  contents.vectors = vectors_here();
   contents.watchful = contents.neighbours || contents.exact || contents.families;
   const bool all_sampled = options.sample_interval == 1;
   const bool more = contents.canary_extra != 0 || contents.find_writes || contents.watchful || all_sampled;

@@ -9,6 +9,7 @@
 
 #include "base/attributes.hpp"
 #include "base/bits.hpp"
+#include "base/zeros.hpp"
 #include "chunk/slot_line.hpp"
 #include "os/sanitizer.hpp"
 #include "policy/keys.hpp"
@@ -27,12 +28,13 @@ struct ContentRules {
   bool find_writes = false;       ///< a freed slot must still be zero when it may be used again
   bool neighbours = false;        ///< a free looks at the canary in front of its slot as well
   bool zero_size_faults = false;  ///< a request of no bytes gets an address without access
-  bool watchful = false;         ///< the owner's free looks at more than the slot's canary: neighbours, exact, families
-  bool exact = false;            ///< the size of each request is remembered, and the slack behind it looked at
-  bool families = false;         ///< its family is remembered as well
-  bool sized = false;            ///< a free that names a size or an alignment must name the right one
-  bool sized_exactly = false;    ///< not only one of the right class; needs `exact`
-  std::uint64_t slack_word = 0;  ///< what the slack begins with: one byte eight times, not one of text
+  bool watchful = false;       ///< the owner's free looks at more than the slot's canary: neighbours, exact, families
+  bool exact = false;          ///< the size of each request is remembered, and the slack behind it looked at
+  bool families = false;       ///< its family is remembered as well
+  bool sized = false;          ///< a free that names a size or an alignment must name the right one
+  bool sized_exactly = false;  ///< not only one of the right class; needs `exact`
+  Vectors vectors = Vectors::narrow;  ///< that zeros are looked for with
+  std::uint64_t slack_word = 0;       ///< what the slack begins with: one byte eight times, not one of text
 };
 
 /// Where a slot's canary lies.
@@ -76,22 +78,6 @@ STAVE_FAST bool canary_holds(const ContentRules& rules, void* slot, std::size_t 
   return *place == canary_of(rules.canary, place);
 }
 
-/// Whether a free slot is as zero_slot left it. `bytes`: a multiple of 16.
-STAVE_SLOW inline bool is_zero(const void* slot, std::size_t bytes) {
-  using Grain [[gnu::vector_size(16), gnu::may_alias]] = std::uint64_t;
-  const auto* grain = static_cast<const Grain*>(slot);
-  const Grain* const end = grain + bytes / sizeof(Grain);
-  // Four at a time, so that loads need not wait for one another.
-  for (; end - grain >= 4; grain += 4) {
-    const Grain all = (grain[0] | grain[1]) | (grain[2] | grain[3]);
-    if ((all[0] | all[1]) != 0) return false;
-  }
-  for (; grain != end; ++grain) {
-    if (((*grain)[0] | (*grain)[1]) != 0) return false;
-  }
-  return true;
-}
-
 /// Longer slots are the C library's to zero, which knows this processor. Its call costs more than short ones take.
 inline constexpr std::size_t kShortSlot = 512;
 
@@ -109,7 +95,7 @@ STAVE_FAST void zero_short_slot(void* slot, std::size_t bytes) {
 }
 
 /// The same for slots that are longer than kShortSlot.
-STAVE_SLOW inline void zero_long_slot(void* slot, std::size_t bytes) {
+STAVE_SLOW inline void zero_long_slot(const ContentRules& rules, void* slot, std::size_t bytes) {
 #if !defined(STAVE_MUTANT_slot_not_zeroed)
   if (bytes <= 4 * kShortSlot) return sanitizer::zero_own(slot, bytes);
   // What the program never wrote needs no memory for zeros, and a look at it costs no more than writing it would.
@@ -117,16 +103,16 @@ STAVE_SLOW inline void zero_long_slot(void* slot, std::size_t bytes) {
   auto* const start = static_cast<char*>(slot);
   for (std::size_t at = 0; at != bytes;) {
     const std::size_t piece = std::min(bytes - at, kPiece - address_of(start + at) % kPiece);
-    if (!is_zero(start + at, piece)) sanitizer::zero_own(start + at, piece);
+    if (!is_zero(start + at, piece, rules.vectors)) sanitizer::zero_own(start + at, piece);
     at += piece;
   }
 #endif
 }
 
 /// For any slot.
-STAVE_FAST void zero_slot(void* slot, std::size_t bytes) {
+STAVE_FAST void zero_slot(const ContentRules& rules, void* slot, std::size_t bytes) {
   if (bytes <= kShortSlot) return zero_short_slot(slot, bytes);
-  zero_long_slot(slot, bytes);
+  zero_long_slot(rules, slot, bytes);
 }
 
 }  // namespace stave

@@ -326,7 +326,8 @@ struct Allocator {
   [[nodiscard]] STAVE_FAST bool claim_fits(const SlotNotes& notes, SizeClass cls, const Claim& claim) const {
     const ContentRules& rules = constants.contents;
     return family_fits(rules, notes.family(), claim) && alignment_fits(rules, notes.slot, claim) &&
-           (claim.size == Claim::kAnySize || size_claim_fits(notes, cls, claim));
+           (claim.size == Claim::kAnySize || (rules.exact && notes.size(rules) == claim.size) ||
+            size_claim_fits(notes, cls, claim));
   }
   [[nodiscard]] STAVE_SLOW bool size_claim_fits(const SlotNotes& notes, SizeClass cls, const Claim& claim) const;
   /// Whether all but the canary of a live slot allows the owner to free it so.

@@ -120,7 +120,7 @@ STAVE_FAST bool take_back(const ContentRules& contents, const Where& where, std:
   if constexpr (kShort) {
     zero_short_slot(pointer, where.slot_size & contents.zero_mask);
   } else {
-    zero_slot(pointer, where.slot_size & contents.zero_mask);
+    zero_slot(contents, pointer, where.slot_size & contents.zero_mask);
   }
   keep_order();
   // What is read again here need not be kept in registers meanwhile.

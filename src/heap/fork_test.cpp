@@ -64,7 +64,7 @@ class Torn : public testing::TestWithParam<bool> {
     line().canary.fetch_and(~slots);
     for (std::uint32_t i = 0; i != 64; ++i) {
       if ((slots >> i & 1) == 0) continue;
-      zero_slot(heap_.slot_of(place_, place_.line_index * 64 + i), kSlotSizes[place_.cls]);
+      zero_slot({}, heap_.slot_of(place_, place_.line_index * 64 + i), kSlotSizes[place_.cls]);
     }
     line().live.fetch_and(~slots);
   }

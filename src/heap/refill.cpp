@@ -20,6 +20,10 @@ bool Allocator<S>::provide_record(ThreadHeap& heap, SizeClass cls) {
   }
   const std::size_t words = constants.shapes[cls].line_count() * sizeof(OpenWord);
   const ArenaLocked<S> locked(arena, constants);
+  if (chunks.records == nullptr) {
+    chunks.records = static_cast<OpenChunk**>(arena.metadata(ClassChunks::kMostOpen * sizeof(OpenChunk*)));
+    if (chunks.records == nullptr) return false;
+  }
   void* const memory = arena.metadata(sizeof(OpenChunk) + words);
   if (memory == nullptr) return chunks.record_count != 0;
   chunks.records[chunks.record_count] = static_cast<OpenChunk*>(memory);
@@ -143,7 +147,8 @@ void Allocator<S>::check_unwritten(Chunk* chunk, SlotLine* line, std::uint64_t s
 #endif
   for (std::uint64_t left = slots; left != 0; left &= left - 1) {
     const auto place = static_cast<std::uint64_t>(std::countr_zero(left));
-    if (!is_zero(slot_in(chunk, line, place), constants.shapes[chunk->size_class()].content_bytes)) [[unlikely]] {
+    const std::size_t bytes = constants.shapes[chunk->size_class()].content_bytes;
+    if (!is_zero(slot_in(chunk, line, place), bytes, constants.contents.vectors)) [[unlikely]] {
       die_of_contents(Fault::write_after_free, "the slot was written while it was free", {chunk, line, place}, "held");
     }
   }

@@ -104,7 +104,7 @@ void Allocator<S>::clear_slots(Chunk* chunk, SlotLine* line, std::uint64_t slots
   if (constants.contents.zero_mask == 0) return;
   for (std::uint64_t left = slots; left != 0; left &= left - 1) {
     const auto place = static_cast<std::uint64_t>(std::countr_zero(left));
-    zero_slot(slot_in(chunk, line, place), constants.shapes[chunk->size_class()].content_bytes);
+    zero_slot(constants.contents, slot_in(chunk, line, place), constants.shapes[chunk->size_class()].content_bytes);
   }
   keep_order();
 }

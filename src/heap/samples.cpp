@@ -330,7 +330,7 @@ void* Allocator<S>::allocate_sample(ThreadHeap& heap, Request request, std::size
   }
   const std::uint64_t interval = constants.options.sample_interval;
   if (!samples.takes(request.size, alignment)) {
-    if (interval == 0 && !heap.is_busy()) heap.sample_at = UINT64_MAX;
+    if (!samples.any() && !heap.is_busy()) heap.sample_at = UINT64_MAX;
     return nullptr;
   }
   typename Samples<S>::Wish wish{.request = request, .alignment = alignment, .choice = 0, .fill = 0, .frame = frame};

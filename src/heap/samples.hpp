@@ -55,6 +55,8 @@ class Samples {
   /// \param most_units  so many units of address space at most
   void start(const Constants& constants, Arena<S>& arena, std::uint64_t seed, std::size_t most_units);
 
+  /// Whether there are samples at all. Needs no lock.
+  [[nodiscard]] bool any() const { return pools_[0].most != 0; }
   /// Whether a sample can be made of such an allocation, if there is a place. Needs no lock.
   [[nodiscard]] bool takes(std::size_t requested, std::size_t alignment) const;
   /// nullptr: there is no place. Contents are zero. pre: takes it.

@@ -15,6 +15,11 @@ namespace {
 /// What reallocate may keep in place: growth within the slot, and shrinking that does not waste half of it.
 bool fits_well(std::size_t size, std::size_t usable) { return size <= usable && size >= usable / 2; }
 
+/// Whether a free names a size that the fast path serves from this class: most do.
+STAVE_FAST bool is_of_class(const ContentRules& rules, const Claim& claim, SizeClass cls) {
+  return claim.alignment_log2 == 0 && claim.size - 1 < rules.fast_limit && frequent_class(claim.size) == cls;
+}
+
 }  // namespace
 
 template <class S>
@@ -36,7 +41,8 @@ Chunk* Allocator<S>::take_back_slot(OpenChunk* open, void* pointer, const Claim&
   const ContentRules& rules = here().constants.contents;
   const auto fits = [&]() STAVE_FAST_LAMBDA {
     if constexpr (!kWatchful) {
-      return !says(rules, claim) || here().may_free_slot(*open, slot.index, claim);
+      return !says(rules, claim) || is_of_class(rules, claim, chunk->size_class()) ||
+             here().may_free_slot(*open, slot.index, claim);
     } else {
       const SlotNotes notes{where.line, slot.index % 64, static_cast<char*>(pointer), open->slot_size,
                             open->notes + slot.index};
@@ -129,7 +135,7 @@ bool Allocator<S>::size_claim_fits(const SlotNotes& notes, SizeClass cls, const 
   return true;
 #endif
   if (!rules.sized) return true;
-  if (rules.sized_exactly) return notes.size(rules) == claim.size;
+  if (rules.sized_exactly) return false;  // claim_fits has compared them
   if (class_for(claim.size, claim.alignment()) == cls) return true;
   // realloc may have left it where it was.
   return claim.family == Family::malloc && fits_well(claim.size, notes.capacity());

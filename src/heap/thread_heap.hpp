@@ -80,15 +80,15 @@ static_assert(sizeof(Cursor) == 64);
 /// their first chunk.
 struct ClassChunks {
   /// So many chunks of a class are open at most.
-  static constexpr std::uint32_t kMostOpen = 16;
+  static constexpr std::uint32_t kMostOpen = 32;
 
   Chunk* usable;
   Chunk* full;
-  std::uint32_t chunks;           ///< the current one included
-  std::uint32_t empty;            ///< chunks in `usable` that have nothing live
-  std::uint16_t record_count;     ///< records that there are, each with room for a chunk of this class
-  std::uint16_t record_turn;      ///< the record that is taken next if none is free
-  OpenChunk* records[kMostOpen];  ///< Chunk::record tells which
+  std::uint32_t chunks;        ///< the current one included
+  std::uint32_t empty;         ///< chunks in `usable` that have nothing live
+  std::uint16_t record_count;  ///< records that there are, each with room for a chunk of this class
+  std::uint16_t record_turn;   ///< the record that is taken next if none is free
+  OpenChunk** records;         ///< room for kMostOpen once there is one; Chunk::record tells which
 };
 
 /// A thread heap. Immortal, and recycled whole: when its thread ends it becomes an orphan, and a new thread takes it

@@ -85,7 +85,8 @@ VerifyResult Allocator<S>::verify() const {
           findings.expect(!has_canary(&line, place) || end_holds(constants.contents, notes),
                           "L5 what lies behind an allocation in its slot holds", slot);
         } else if (constants.contents.zero_mask != 0) {
-          findings.expect(is_zero(slot, shape.content_bytes), "L6 a free slot is zero", slot);
+          findings.expect(is_zero(slot, shape.content_bytes, constants.contents.vectors), "L6 a free slot is zero",
+                          slot);
         }
       }
     }
