@@ -3,9 +3,11 @@
 
 #include <gtest/gtest.h>
 #include <sys/mman.h>
+#include <ucontext.h>
 #include <unistd.h>
 
 #include <cstdint>
+#include <initializer_list>
 
 #include "base/bits.hpp"
 #include "os/kernel.hpp"
@@ -69,6 +71,23 @@ TEST_F(CallStackOnPages, ends_at_what_is_no_frame) {
   frame(0, 10, 0x10000);
   frame(10, 20, 12);  // returns to no code
   EXPECT_EQ(calls(0).count, 1U);
+}
+
+TEST_F(CallStackOnPages, a_small_number_in_the_frames_register_is_no_frame) {
+  ucontext_t context{};
+  for (const std::uintptr_t number : {0, 8, 16, 4080}) {
+#if defined(__x86_64__)
+    context.uc_mcontext.gregs[REG_RIP] = 0x10000;
+    context.uc_mcontext.gregs[REG_RBP] = static_cast<greg_t>(number);
+#else
+    context.uc_mcontext.pc = 0x10000;
+    context.uc_mcontext.regs[29] = number;
+#endif
+    CallStack found;
+    take_interrupted_calls(&context, found);
+    ASSERT_EQ(found.count, 1U);
+    EXPECT_EQ(found.frames[0], 0x10000U);
+  }
 }
 
 TEST_F(CallStackOnPages, is_not_longer_than_its_room) {
