@@ -44,6 +44,7 @@ void write(int descriptor, std::string_view text) { kernel::write_all(descriptor
 TextBuffer& TextBuffer::text(std::string_view words) {
   const std::size_t room = capacity_ - 1 - size_;
   const std::size_t taken = words.size() < room ? words.size() : room;
+  if (taken == 0) return *this;  // words that are none may have no address
   std::memcpy(storage_ + size_, words.data(), taken);
   size_ += taken;
   storage_[size_] = '\0';

@@ -30,6 +30,12 @@ TEST(TextBuffer, writes_numbers_as_printf_does) {
   }
 }
 
+TEST(TextBuffer, takes_words_that_are_none) {
+  char storage[8];
+  TextBuffer out(storage, sizeof storage);
+  EXPECT_EQ(out.text("a").text({}).printable({}).text("b").view(), "ab");
+}
+
 TEST(TextBuffer, makes_one_printable_line_of_anything) {
   std::string all;
   for (int byte = 0; byte != 256; ++byte) all += static_cast<char>(byte);
