@@ -29,6 +29,9 @@ struct CallStack {
   std::uintptr_t thread;
   std::size_t count;
   std::uintptr_t frames[kMost];
+
+  /// No seal covers the calls of a sample: a count that was overwritten must not keep a report from being made.
+  [[nodiscard]] std::size_t shown() const { return count < kMost ? count : kMost; }
 };
 
 /// Bytes that should not be there. One that is as it was left is not told: of a canary it would be the secret.

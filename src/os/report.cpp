@@ -45,14 +45,15 @@ const char* option_against(const FaultRecord& record) {
 }
 
 void append_offset(const void* place, const void* start, TextBuffer& out) {
-  const auto offset = static_cast<const char*>(place) - static_cast<const char*>(start);
-  out.text(offset < 0 ? "-" : "").decimal(static_cast<std::uint64_t>(offset < 0 ? -offset : offset));
+  const std::uint64_t offset = reinterpret_cast<std::uintptr_t>(place) - reinterpret_cast<std::uintptr_t>(start);
+  const bool in_front = offset > UINT64_MAX / 2;
+  out.text(in_front ? "-" : "").decimal(in_front ? 0 - offset : offset);
 }
 
 void append_calls(const char* what, const CallStack* calls, TextBuffer& out) {
   if (calls == nullptr || calls->count == 0) return;
   out.text("stave:   ").text(what).text(" by thread ").hexadecimal(calls->thread).text(", from");
-  for (std::size_t i = 0; i != calls->count; ++i) out.text(" ").hexadecimal(calls->frames[i]);
+  for (std::size_t i = 0; i != calls->shown(); ++i) out.text(" ").hexadecimal(calls->frames[i]);
   out.text("\n");
 }
 
@@ -60,7 +61,7 @@ void append_calls(const char* what, const CallStack* calls, TextBuffer& out) {
 /// which a filter of system calls may end the process.
 void log_modules(const char* what, const CallStack* calls) {
   static char storage[2048];
-  for (std::size_t i = 0; calls != nullptr && i != calls->count; ++i) {
+  for (std::size_t i = 0; calls != nullptr && i != calls->shown(); ++i) {
     TextBuffer out(storage, sizeof storage);
     out.text("stave:   ").text(what).text(" #").decimal(i).text(" ").hexadecimal(calls->frames[i]).text(" ");
     append_module(calls->frames[i], out);
@@ -68,31 +69,45 @@ void log_modules(const char* what, const CallStack* calls) {
   }
 }
 
+const char* started_as() {
+  const auto* const name = reinterpret_cast<const char*>(getauxval(AT_EXECFN));
+  return name != nullptr ? name : "(unknown program)";
+}
+
 }  // namespace
 
 void remember_program() {
   const long length = kernel::call(SYS_readlinkat, AT_FDCWD, kernel::as_word("/proc/self/exe"),
                                    kernel::as_word(g_program), static_cast<long>(sizeof g_program - 1));
-  g_program[length > 0 ? length : 0] = '\0';
+  if (length > 0) {
+    g_program[length] = '\0';
+  } else {
+    TextBuffer(g_program, sizeof g_program).text(started_as());  // without /proc
+  }
 }
 
 namespace {
 
 std::uint64_t process_number() { return static_cast<std::uint64_t>(kernel::call(SYS_getpid)); }
 
-const char* program_name() {
-  if (g_program[0] != '\0') return g_program;
-  const auto* const started_as = reinterpret_cast<const char*>(getauxval(AT_EXECFN));  // without /proc
-  return started_as != nullptr ? started_as : "(unknown program)";
+const char* program_name() { return g_program[0] != '\0' ? g_program : started_as(); }
+
+/// Whoever names a program chooses its name: it must not begin a line of its own in the log.
+void append_process(std::uint64_t pid, const char* program, TextBuffer& out) {
+  out.text("pid ").decimal(pid).text(" ").printable(program);
 }
 
 }  // namespace
 
-void append_process(TextBuffer& out) { out.text("pid ").decimal(process_number()).text(" ").text(program_name()); }
+void append_process(TextBuffer& out) { append_process(process_number(), program_name(), out); }
 
 void report_json_too() { g_json = true; }
 
 void format_report(const FaultRecord& record, TextBuffer& out) {
+  format_report(record, process_number(), program_name(), out);
+}
+
+void format_report(const FaultRecord& record, std::uint64_t pid, const char* program, TextBuffer& out) {
   const char* const id = fault_id(record.fault);
   out.text("stave: ").text(id).text(": ").hexadecimal(reinterpret_cast<std::uintptr_t>(record.address)).text(" (");
   if (record.sample != 0) {
@@ -108,7 +123,7 @@ void format_report(const FaultRecord& record, TextBuffer& out) {
   }
   if (record.state != nullptr) out.text(", state ").text(record.state);
   out.text(") ");
-  append_process(out);
+  append_process(pid, program, out);
   out.text(" see SECURITY.md#").text(id).text("\n");
   if (record.rule != nullptr) out.text("stave:   check: ").text(record.rule).text("\n");
   if (record.changed != nullptr) {
@@ -122,7 +137,8 @@ void format_report(const FaultRecord& record, TextBuffer& out) {
     out.text("\n");
   }
   if (record.function != nullptr) {
-    out.text("stave:   ").text(record.function).text(" would ").text(record.access).text(" ");
+    out.text("stave:   ").text(record.function).text(" would ");
+    out.text(record.access != nullptr ? record.access : "access").text(" ");
     out.decimal(record.bytes).text(" bytes there");
     if (record.allocation != nullptr) {
       const std::uint64_t end = reinterpret_cast<std::uintptr_t>(record.allocation) + record.allocation_bytes;

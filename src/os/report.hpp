@@ -13,9 +13,13 @@ namespace stave {
 ///
 ///     stave: double-free: 0x7f3a12c01440 (chunk 0x7f3a12c00000, size class 64, slot 17, state held) pid 4711 /bin/x
 ///     see SECURITY.md#double-free
+///
+/// Any bytes of `program` are allowed.
+void format_report(const FaultRecord& record, std::uint64_t pid, const char* program, TextBuffer& out);
+/// The same of this process.
 void format_report(const FaultRecord& record, TextBuffer& out);
 
-/// The same as one line of JSON: see "Reports" in README.md. Any bytes of `program` are allowed.
+/// The same as one line of JSON: see "Reports" in README.md.
 void format_json(const FaultRecord& record, std::uint64_t pid, const char* program, TextBuffer& out);
 
 /// From now on the log gets that line as well, after a report. Once, at the start.

@@ -34,7 +34,7 @@ class Members {
     if (stack == nullptr || stack->count == 0) return *this;
     start(name);
     out_.text("{\"thread\":\"").hexadecimal(stack->thread).text("\",\"frames\":[");
-    for (std::size_t i = 0; i != stack->count; ++i) {
+    for (std::size_t i = 0; i != stack->shown(); ++i) {
       out_.text(i == 0 ? "\"" : ",\"").hexadecimal(stack->frames[i]).text("\"");
     }
     out_.text("]}");

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/auxv.h>
+#include <sys/syscall.h>
 
 #include <cerrno>
 #include <csignal>
@@ -63,6 +64,19 @@ TEST(Report, names_the_program_as_it_was_started_until_it_knows_better) {
   EXPECT_EQ(text(), pid + reinterpret_cast<const char*>(getauxval(AT_EXECFN)));
   remember_program();
   EXPECT_EQ(text(), pid + program());
+}
+
+TEST(Report, names_the_program_as_it_was_started_where_proc_is_missing) {
+  const test::Heard heard = test::hear([] {
+    if (!test::answer_call(SYS_readlinkat, ENOENT)) _exit(1);
+    remember_program();
+    char storage[300];
+    TextBuffer out(storage, sizeof storage);
+    append_process(out);
+    (void)!write(2, out.data(), out.size());
+  });
+  if (heard.end == 1) GTEST_SKIP() << "no seccomp";
+  EXPECT_EQ(heard.text.substr(heard.text.find(' ', 4) + 1), reinterpret_cast<const char*>(getauxval(AT_EXECFN)));
 }
 
 TEST(Json, has_what_is_known_and_no_more) {
@@ -131,6 +145,34 @@ TEST(Report, says_what_stands_where_it_should_not) {
   EXPECT_NE(text.find("stave:   STAVE_OPTIONS=canary=off:exact_size=0 leaves this check out\n"), std::string::npos);
   record.access = "write";  // which no option would have allowed
   EXPECT_EQ(report_of(record).find("leaves this check out"), std::string::npos);
+}
+
+TEST(Report, tells_how_far_away_a_byte_is_wherever_it_lies) {
+  FaultRecord record{.fault = Fault::overflow,
+                     .address = reinterpret_cast<const void*>(1),
+                     .changed = reinterpret_cast<const void*>((std::uintptr_t{1} << 63) + 1)};
+  EXPECT_NE(report_of(record).find("at offset -9223372036854775808\n"), std::string::npos) << report_of(record);
+  record.changed = reinterpret_cast<const void*>(std::uintptr_t{1} << 63);
+  EXPECT_NE(report_of(record).find("at offset 9223372036854775807\n"), std::string::npos) << report_of(record);
+}
+
+TEST(Report, shows_no_more_calls_than_there_is_room_for) {
+  const CallStack damaged{.thread = 1, .count = SIZE_MAX, .frames = {0x1111}};
+  FaultRecord record = kSlot;
+  record.sample = 1;
+  record.freed = &damaged;
+  const std::string zeros = " 0x0 0x0 0x0 0x0 0x0 0x0 0x0 0x0 0x0 0x0 0x0 0x0 0x0\n";
+  EXPECT_NE(report_of(record).find("stave:   freed by thread 0x1, from 0x1111" + zeros), std::string::npos);
+  EXPECT_NE(json_of(record).find("\"0x1111\",\"0x0\""), std::string::npos);
+}
+
+TEST(Report, is_lines_of_stave_whatever_the_program_is_called) {
+  char storage[1024];
+  TextBuffer out(storage, sizeof storage);
+  format_report(kSlot, 4711, "/tmp/x\nstave: all is well\x1b[2J\xff", out);
+  EXPECT_NE(out.view().find(") pid 4711 /tmp/x?stave: all is well?[2J? see SECURITY.md#double-free\n"),
+            std::string::npos)
+      << out.data();
 }
 
 TEST(Report, says_what_is_known_of_a_sample) {
@@ -207,6 +249,9 @@ TEST(Report, says_what_a_memory_function_would_have_done) {
   record.access = "write";
   record.bytes = 100;
   EXPECT_NE(report_of(record).find("\nstave:   strcpy would write 100 bytes there\n"), std::string::npos);
+  record.access = nullptr;  // which is not known
+  EXPECT_NE(report_of(record).find("\nstave:   strcpy would access 100 bytes there\n"), std::string::npos);
+  record.access = "write";
   record.allocation = static_cast<const char*>(record.address) - 16;
   record.allocation_bytes = 56;
   EXPECT_NE(
