@@ -289,9 +289,9 @@ std::vector<std::uint8_t> read_file(const std::string& path) {
 
 Trace read_trace(const std::string& path) {
   Trace trace;
-  std::string error;
+  TraceError error;
   if (!decode_trace(read_file(path), trace, error)) {
-    std::cerr << path << ": " << error << "\n";
+    std::cerr << path << ": " << to_text(error) << "\n";
     std::exit(kBadInput);
   }
   trace.name = std::filesystem::path(path).stem().string();

@@ -59,27 +59,34 @@ void encode_trace(const Trace& trace, std::vector<std::uint8_t>& bytes) {
   }
 }
 
-bool decode_trace(const std::vector<std::uint8_t>& bytes, Trace& trace, std::string& error) {
+std::string to_text(const TraceError& error) {
+  if (error.what == nullptr) return "";
+  if (!error.of_event) return error.what;
+  return "event " + std::to_string(error.event) + " at byte " + std::to_string(error.byte) + " " + error.what;
+}
+
+bool decode_trace(const std::vector<std::uint8_t>& bytes, Trace& trace, TraceError& error) {
+  error = TraceError();
   trace.events.clear();
   trace.allocations = 0;
   if (bytes.size() < sizeof kMagic || std::memcmp(bytes.data(), kMagic, sizeof kMagic) != 0) {
-    error = "is not a trace (it does not begin with STAVETR1)";
+    error.what = "is not a trace (it does not begin with STAVETR1)";
     return false;
   }
   Reader reader(bytes, sizeof kMagic);
   std::uint64_t count = 0;
   if (!reader.varint(count) || count > reader.left()) {
-    error = "is cut off: it has fewer bytes than events";
+    error.what = "is cut off: it has fewer bytes than events";
     return false;
   }
   std::vector<bool> live;
   trace.events.reserve(count);
   for (std::uint64_t i = 0; i < count; ++i) {
-    const std::string place = "event " + std::to_string(i) + " at byte " + std::to_string(reader.at());
+    error = {.of_event = true, .event = i, .byte = reader.at()};
     std::uint64_t word = 0;
     TraceEvent event;
     if (!reader.varint(word)) {
-      error = place + " is cut off";
+      error.what = "is cut off";
       return false;
     }
     event.kind = static_cast<TraceKind>(word & 3U);
@@ -88,25 +95,26 @@ bool decode_trace(const std::vector<std::uint8_t>& bytes, Trace& trace, std::str
     if (has_subject(event.kind)) {
       event.size = 0;
       if (value == 0 || value > live.size() || !live[live.size() - value]) {
-        error = place + " frees or resizes what is not live";
+        error.what = "frees or resizes what is not live";
         return false;
       }
       event.subject = static_cast<std::uint32_t>(live.size() - value);
       live[event.subject] = false;
       if (event.kind == TraceKind::realloc_event && !reader.varint(event.size)) {
-        error = place + " is cut off";
+        error.what = "is cut off";
         return false;
       }
     }
     if (event.size > kLargestRequest) {
-      error = place + " asks for an impossible size";
+      error.what = "asks for an impossible size";
       return false;
     }
     if (allocates(event.kind)) live.push_back(true);
     trace.events.push_back(event);
   }
+  error = TraceError();
   if (reader.left() != 0) {
-    error = "has " + std::to_string(reader.left()) + " bytes behind its last event";
+    error.what = "has more bytes behind its last event";
     return false;
   }
   trace.allocations = static_cast<std::uint32_t>(live.size());

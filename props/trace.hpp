@@ -40,9 +40,18 @@ struct Trace {
 
 /// Appends the encoded form.
 void encode_trace(const Trace& trace, std::vector<std::uint8_t>& bytes);
-/// Any bytes may come in. Returns false with a sentence in `error` unless they are a whole trace in which each thing
-/// that is freed or resized is live.
-[[nodiscard]] bool decode_trace(const std::vector<std::uint8_t>& bytes, Trace& trace, std::string& error);
+/// Why bytes are no trace.
+struct TraceError {
+  const char* what = nullptr;
+  bool of_event = false;    ///< or of the whole
+  std::uint64_t event = 0;  ///< its number
+  std::size_t byte = 0;     ///< where it begins
+};
+/// "event 7 at byte 31 is cut off": what follows the name of a file.
+[[nodiscard]] std::string to_text(const TraceError& error);
+/// Any bytes may come in. Returns false with an error unless they are a whole trace in which each thing that is freed
+/// or resized is live.
+[[nodiscard]] bool decode_trace(const std::vector<std::uint8_t>& bytes, Trace& trace, TraceError& error);
 
 /// One raw event, as the recorder writes them.
 struct RawEvent {

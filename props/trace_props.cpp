@@ -37,7 +37,7 @@ RC_GTEST_PROP(Traces, survive_encoding, ()) {
   Bytes bytes;
   encode_trace(trace, bytes);
   Trace decoded;
-  std::string error;
+  TraceError error;
   RC_ASSERT(decode_trace(bytes, decoded, error));
   RC_ASSERT(decoded.allocations == trace.allocations);
   RC_ASSERT(decoded.events.size() == trace.events.size());
@@ -52,11 +52,11 @@ RC_GTEST_PROP(Traces, that_are_cut_off_or_longer_are_errors, ()) {
   Bytes bytes;
   encode_trace(trace_from_raw(any_raw(), 1000), bytes);
   Trace decoded;
-  std::string error;
+  TraceError error;
   const Bytes cut(bytes.begin(),
                   bytes.begin() + *rc::gen::inRange<std::ptrdiff_t>(0, static_cast<std::ptrdiff_t>(bytes.size())));
   RC_ASSERT_FALSE(decode_trace(cut, decoded, error));
-  RC_ASSERT_FALSE(error.empty());
+  RC_ASSERT_FALSE(to_text(error).empty());
   bytes.push_back(*rc::gen::arbitrary<std::uint8_t>());
   RC_ASSERT_FALSE(decode_trace(bytes, decoded, error));
 }
@@ -65,9 +65,9 @@ RC_GTEST_PROP(Traces, of_any_bytes_are_an_error_or_free_only_what_is_live, (Byte
   Bytes bytes = {'S', 'T', 'A', 'V', 'E', 'T', 'R', '1', static_cast<std::uint8_t>(tail.size() & 0x7FU)};
   bytes.insert(bytes.end(), tail.begin(), tail.end());
   Trace trace;
-  std::string error;
+  TraceError error;
   if (!decode_trace(bytes, trace, error)) {
-    RC_ASSERT_FALSE(error.empty());
+    RC_ASSERT_FALSE(to_text(error).empty());
     return;
   }
   std::vector<bool> live;
@@ -83,10 +83,13 @@ RC_GTEST_PROP(Traces, of_any_bytes_are_an_error_or_free_only_what_is_live, (Byte
 
 TEST(Traces, that_are_something_else_say_so) {
   Trace trace;
-  std::string error;
+  TraceError error;
   EXPECT_FALSE(decode_trace({}, trace, error));
-  EXPECT_NE(error.find("STAVETR1"), std::string::npos);
+  EXPECT_NE(to_text(error).find("STAVETR1"), std::string::npos);
   EXPECT_FALSE(decode_trace(Bytes(100, 'x'), trace, error));
+  Bytes bytes = {'S', 'T', 'A', 'V', 'E', 'T', 'R', '1', 2, 64, 3};
+  EXPECT_FALSE(decode_trace(bytes, trace, error));
+  EXPECT_EQ(to_text(error), "event 1 at byte 10 frees or resizes what is not live");
 }
 
 }  // namespace
