@@ -86,8 +86,8 @@ std::uintptr_t take_number(std::string_view* text) {
 
 }  // namespace
 
-void append_module(std::uintptr_t address, TextBuffer& out) {
-  Lines lines("/proc/self/maps");
+void append_module(std::uintptr_t address, TextBuffer& out, const char* maps) {
+  Lines lines(maps);
   std::uintptr_t base = 0;  // where the latest file is mapped from its beginning on
   // 55d0c0a00000-55d0c0a01000 r-xp 00001000 08:01 1234                       /bin/x
   for (std::string_view line; lines.next(&line);) {

@@ -11,6 +11,8 @@ namespace stave {
 
 /// Appends "/bin/x+0x1234", what `addr2line -e /bin/x 0x1234` understands; nothing if no file is mapped there. Asks
 /// /proc/self/maps anew, since the loader's own list is behind a lock. Not to be called by two threads at once.
-void append_module(std::uintptr_t address, TextBuffer& out);
+///
+/// \param maps  where the mappings are told, for tests. Any bytes may be there.
+void append_module(std::uintptr_t address, TextBuffer& out, const char* maps = "/proc/self/maps");
 
 }  // namespace stave
