@@ -84,6 +84,17 @@ class LargeBlocks {
   void for_each_record(Visit visit) const {
     for (std::uint32_t i = 1; i < next_fresh_; ++i) visit(at(i), i);
   }
+  /// How many records the queue of freed blocks, or the list of unused records, leads to. One that is broken ends
+  /// early.
+  [[nodiscard]] std::uint32_t listed(LargeRecord::State state) const {
+    std::uint32_t count = 0;
+    for (std::uint32_t number = state == LargeRecord::State::held ? held_first_ : unused_;
+         number != 0 && number < next_fresh_ && count != next_fresh_ && at(number).state == state;
+         number = at(number).next) {
+      ++count;
+    }
+    return count;
+  }
   /// Whether the seal of a record holds.
   [[nodiscard]] bool verifies(const LargeRecord& record) const { return record.seal == seal(record, &record); }
 

@@ -141,16 +141,22 @@ VerifyResult Allocator<S>::verify() const {
   findings.expect(listed == whole, "H2 every chunk is in exactly one place", this);
 
   std::uint64_t live_blocks = 0;
+  std::uint64_t held_blocks = 0;
+  std::uint64_t unused_records = 0;
   large.for_each_record([&](const LargeRecord& record, std::uint32_t number) {
     findings.expect(large.verifies(record), "B1 the record of a large block verifies", &record);
+    if (record.state == LargeRecord::State::unused) ++unused_records;
     if (record.state == LargeRecord::State::unused || !findings.ok()) return;
-    if (record.state == LargeRecord::State::live) ++live_blocks;
+    ++(record.state == LargeRecord::State::live ? live_blocks : held_blocks);
     for (std::size_t offset = 0; offset != record.mapping_bytes; offset += kUnit) {
       findings.expect(arena.registry.find(record.mapping + offset).bits == RegistryEntry::of_large(number).bits,
                       "R3 every unit of a large block is registered as its", &record);
     }
   });
   findings.expect(live_blocks == large.live_count, "B2 the count of large blocks is true", &large);
+  findings.expect(held_blocks == large.listed(LargeRecord::State::held) &&
+                      unused_records == large.listed(LargeRecord::State::unused),
+                  "B3 every record of a large block that is not live is in its list", &large);
 
   std::uint64_t live_samples = 0;
   samples.for_each_record([&](const SampleRecord& record, std::uint32_t number) {

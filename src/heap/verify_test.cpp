@@ -316,6 +316,16 @@ TEST_F(Verify, B2_a_count_of_large_blocks_that_is_not_true) {
   EXPECT_EQ(broken(), "");
 }
 
+TEST_F(Verify, B3_a_freed_block_that_the_queue_does_not_lead_to) {
+  LargeRecord& freed = record(large_[0]);
+  for (const int i : {0, 2}) heap_.deallocate(0, large_[i]);
+  EXPECT_EQ(broken(), "");
+  const std::uint32_t behind = std::exchange(freed.next, 0);
+  EXPECT_EQ(broken(), "B3");
+  freed.next = behind;
+  EXPECT_EQ(broken(), "");
+}
+
 TEST_F(Verify, touches_nothing) {
   const std::uint64_t calls = heap_.calls;
   const std::string before(reinterpret_cast<const char*>(&heap_.allocator()), sizeof heap_.allocator());
