@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "base/fault.hpp"
+#include "props/ops.hpp"
 #include "props/trace.hpp"
 
 namespace {
@@ -225,6 +226,74 @@ Seeds report_seeds() {
   return seeds;
 }
 
+// --- programs ---------------------------------------------------------------------------------------------------
+
+using namespace stave::props;
+using enum OpCode;
+
+class Ops {
+ public:
+  explicit Ops(unsigned threads = 1, unsigned profile = 1) {
+    program_.header.threads = static_cast<std::uint8_t>(threads);
+    program_.header.profile = static_cast<std::uint8_t>(profile);
+    program_.header.seed = 1;
+  }
+  Ops& op(OpCode code, unsigned thread, unsigned slot, std::uint32_t argument = 0, unsigned detail = 0) {
+    program_.ops.push_back(Op{code, static_cast<std::uint8_t>(thread), static_cast<std::uint8_t>(slot),
+                              static_cast<std::uint8_t>(detail), argument});
+    return *this;
+  }
+  Ops& tight() {
+    program_.header.tight_region = true;
+    return *this;
+  }
+  Ops& guarded_by_protect() {
+    program_.header.guard_by_protect = true;
+    return *this;
+  }
+  [[nodiscard]] Seed seed() const { return encode(program_); }
+
+ private:
+  Program program_;
+};
+
+std::uint32_t bytes(std::size_t size) { return literal_size(size); }
+
+/// A bit of everything that calls the kernel.
+Ops busy(unsigned profile) {
+  Ops ops(2, profile);
+  ops.op(pile_up, 0, 0, bytes(500), 100).op(malloc_op, 0, 0, bytes(400000)).op(realloc_op, 0, 0, bytes(4U << 20U));
+  ops.op(malloc_op, 1, 1, bytes(100)).op(memalign_op, 0, 2, bytes(100), 0xA2).op(realloc_op, 0, 0, bytes(300000));
+  ops.op(free_op, 1, 0).op(pile_free, 1, 0, 2, 100).op(trim, 0, 0).op(malloc_op, 0, 2, bytes(100000));
+  return ops.op(exit_thread, 0, 0).op(calloc_op, 1, 3, bytes(300000)).op(malloc_op, 1, 4, bytes(0)).op(check, 0, 0);
+}
+
+Seeds faults_seeds() {
+  Seeds seeds;
+  const auto add = [&](const std::string& name, unsigned skip, std::uint64_t pattern, const Ops& ops) {
+    Seed seed;
+    const std::uint64_t plan = skip | pattern << 16U;
+    for (unsigned i = 0; i != 8; ++i) seed.push_back(static_cast<std::uint8_t>(plan >> 8 * i));
+    const Seed program = ops.seed();
+    seed.insert(seed.end(), program.begin(), program.end());
+    seeds[name] = seed;
+  };
+  constexpr std::uint64_t kAll = (std::uint64_t{1} << 48U) - 1;
+  for (const unsigned skip : {0U, 1U, 3U, 8U, 20U, 40U}) {
+    add("one_after_" + std::to_string(skip), skip, 0, busy(1));
+    add("all_after_" + std::to_string(skip), skip, kAll, busy(1));
+  }
+  add("every_other_of_strict", 5, kAll / 3, busy(2));
+  add("two_of_three_of_fuzz", 5, kAll / 7 * 3, busy(3));
+  add("every_other_of_mprotect", 2, kAll / 3, busy(1).guarded_by_protect());
+  add("one_of_a_tight_region", 4, 0, busy(1).tight());
+  // Pages of a freed block would come to the next one: neither they nor fresh ones can be laid there.
+  Ops spare;
+  spare.op(malloc_op, 0, 0, bytes(400000)).op(free_op, 0, 0).op(malloc_op, 0, 1, bytes(400000)).op(free_op, 0, 1);
+  add("spare_pages_that_do_not_come", 15, 1, spare.op(malloc_op, 0, 2, bytes(300000)));
+  return seeds;
+}
+
 int run(const Seeds& seeds, const std::filesystem::path& directory, bool check) {
   std::error_code error;
   if (!check) std::filesystem::create_directories(directory, error);
@@ -250,7 +319,7 @@ int run(const Seeds& seeds, const std::filesystem::path& directory, bool check) 
 }  // namespace
 
 int main(int argc, char** argv) {
-  const std::map<std::string, Seeds (*)()> makers = {{"report", report_seeds}};
+  const std::map<std::string, Seeds (*)()> makers = {{"report", report_seeds}, {"faults", faults_seeds}};
   CLI::App app("Writes the named seeds of a fuzz target.");
   std::string target;
   std::string directory;

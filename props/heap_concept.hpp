@@ -48,6 +48,12 @@ class Failures {
     skip_ = skip;
     count_ = count;
   }
+  /// Of all calls, whatever their kind, `skip` are left alone. From there on each bit of `pattern`, the lowest first,
+  /// says whether one fails.
+  void plan_pattern(std::uint64_t skip, std::uint64_t pattern) {
+    pattern_skip_ = skip;
+    pattern_ = pattern;
+  }
   void clear() { *this = Failures(); }
 
   /// Called by the heap before each call to the system.
@@ -60,6 +66,14 @@ class Failures {
       } else {
         --count_;
         fails = true;
+      }
+    }
+    if (pattern_ != 0) {
+      if (pattern_skip_ != 0) {
+        --pattern_skip_;
+      } else {
+        fails = fails || (pattern_ & 1U) != 0;
+        pattern_ >>= 1U;
       }
     }
     if (fails) ++injected_;
@@ -75,6 +89,8 @@ class Failures {
   unsigned next_call_ = 0;
   unsigned skip_ = 0;
   unsigned count_ = 0;
+  std::uint64_t pattern_skip_ = 0;
+  std::uint64_t pattern_ = 0;
   std::uint64_t injected_ = 0;
 };
 
