@@ -294,6 +294,48 @@ Seeds faults_seeds() {
   return seeds;
 }
 
+Seeds differential_seeds() {
+  Seeds seeds;
+  for (unsigned profile = 0; profile != 4; ++profile) seeds["busy_" + std::to_string(profile)] = busy(profile).seed();
+  seeds["busy_in_a_tight_region"] = busy(1).tight().seed();
+  Ops nothing;
+  nothing.op(malloc_op, 0, 0, bytes(0)).op(calloc_op, 0, 1, bytes(0), 15).op(memalign_op, 0, 2, bytes(0), 12);
+  nothing.op(realloc_op, 0, 0, bytes(0)).op(realloc_op, 0, 0, bytes(0)).op(realloc_op, 0, 0, bytes(40));
+  nothing.op(reallocarray_op, 0, 0, bytes(0), 15).op(free_op, 0, 0).op(usable_size, 0, 0);
+  seeds["nothing"] = nothing.seed();
+  Ops huge;
+  for (unsigned i = 0; i != 26; ++i) {
+    huge.op(malloc_op, 0, 0, huge_size(i)).op(calloc_op, 0, 1, huge_size(i), 2).op(memalign_op, 0, 2, huge_size(i), i);
+    huge.op(malloc_op, 0, 3, bytes(64)).op(realloc_op, 0, 3, huge_size(i));
+  }
+  seeds["huge"] = huge.seed();
+  Ops overflow;
+  for (unsigned detail = 10; detail != 16; ++detail) {
+    overflow.op(calloc_op, 0, 0, bytes(16), detail).op(malloc_op, 0, 1, bytes(64));
+    overflow.op(reallocarray_op, 0, 1, bytes(16), detail);
+  }
+  seeds["products_that_overflow"] = overflow.seed();
+  Ops aligned;
+  for (unsigned detail = 0; detail != 13; ++detail) aligned.op(memalign_op, 0, detail, bytes(100 * detail), detail);
+  for (unsigned detail = 0xA0; detail != 0xA8; ++detail) aligned.op(aligned_alloc_op, 0, 20, bytes(100), detail);
+  for (unsigned detail = 0xC0; detail != 0xCB; ++detail) aligned.op(memalign_op, 0, 21, bytes(100), detail);
+  for (unsigned detail = 0xE0; detail != 0xF0; ++detail) aligned.op(memalign_op, 0, 22, bytes(100), detail);
+  for (unsigned slot = 0; slot != 13; ++slot) aligned.op(realloc_op, 0, slot, bytes(5000));
+  seeds["alignments"] = aligned.seed();
+  Ops classes;
+  classes.op(malloc_op, 0, 0, bytes(1));
+  for (unsigned cls = 0; cls != 60; ++cls) classes.op(realloc_op, 0, 0, class_edge(cls, 1));
+  for (unsigned cls = 60; cls-- != 0;) classes.op(realloc_op, 0, 0, class_edge(cls, 0));
+  seeds["realloc_up_and_down_the_classes"] = classes.seed();
+  Ops large;
+  large.op(malloc_op, 0, 0, bytes(300000));
+  for (const std::size_t size : {1U << 20U, 5U << 20U, 5U << 20U | 4096U, 31U << 20U, 400000U, 100U}) {
+    large.op(realloc_op, 0, 0, bytes(size));
+  }
+  seeds["large_realloc"] = large.seed();
+  return seeds;
+}
+
 int run(const Seeds& seeds, const std::filesystem::path& directory, bool check) {
   std::error_code error;
   if (!check) std::filesystem::create_directories(directory, error);
@@ -319,7 +361,8 @@ int run(const Seeds& seeds, const std::filesystem::path& directory, bool check) 
 }  // namespace
 
 int main(int argc, char** argv) {
-  const std::map<std::string, Seeds (*)()> makers = {{"report", report_seeds}, {"faults", faults_seeds}};
+  const std::map<std::string, Seeds (*)()> makers = {
+      {"report", report_seeds}, {"faults", faults_seeds}, {"differential", differential_seeds}};
   CLI::App app("Writes the named seeds of a fuzz target.");
   std::string target;
   std::string directory;
