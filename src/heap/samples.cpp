@@ -174,6 +174,18 @@ const void* Samples<S>::changed_around(const SampleRecord& record) const {
 }
 
 template <class S>
+void Samples<S>::check_around(const SampleRecord& record) const {
+  const void* const changed = changed_around(record);
+  if (changed == nullptr) return;
+  FaultRecord fault = describe(record);
+  const bool behind = address_of(changed) > record.base;
+  fault.fault = behind ? Fault::overflow : Fault::underflow;
+  fault.rule = behind ? "what is laid behind the sample was changed" : "what is laid before the sample was changed";
+  fault.changed = changed;
+  constants_->die(fault);
+}
+
+template <class S>
 void* Samples<S>::allocate(const Wish& wish) {
   const std::uint8_t index = wish.request.size <= most_data(pools_[0]) ? 0 : 1;
   Pool& pool = pools_[index];
@@ -299,14 +311,7 @@ template <class S>
 void Samples<S>::free(SampleRecord* record, const void* frame) {
   const std::uint32_t number = arena_->registry.find(record->base).record();
   take_calls(frame, record->freed);
-  if (const void* const changed = changed_around(*record)) {
-    FaultRecord fault = describe(*record);
-    const bool behind = address_of(changed) > record->base;
-    fault.fault = behind ? Fault::overflow : Fault::underflow;
-    fault.rule = behind ? "what is laid behind the sample was changed" : "what is laid before the sample was changed";
-    fault.changed = changed;
-    constants_->die(fault);
-  }
+  check_around(*record);
   --live_count;
   live_bytes -= record->requested;
   sanitizer::mark_vacant(reinterpret_cast<void*>(record->data), record->data_bytes);
@@ -379,6 +384,7 @@ std::size_t Allocator<S>::size_of_sample(const void* pointer, Fault freed_fault,
   const ArenaLocked<S> locked(arena, constants);
   const SampleRecord* const record = samples.find_live(pointer, arena.registry.find(address_of(pointer)), freed_fault);
   samples.check_claim(*record, claim);
+  if (!claim.any_family) samples.check_around(*record);  // who resizes frees, though the sample may stay
   return record->requested;
 }
 

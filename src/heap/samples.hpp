@@ -73,6 +73,8 @@ class Samples {
 
   /// The first byte around a live sample that is not as it was laid, or nullptr.
   [[nodiscard]] const void* changed_around(const SampleRecord& record) const;
+  /// Dies of such a byte.
+  void check_around(const SampleRecord& record) const;
   template <class Visit>
   void for_each_record(Visit visit) const {
     for (std::uint32_t number = 1; number <= step_count_ * kStep; ++number) visit(at(number), number);

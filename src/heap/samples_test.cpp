@@ -124,6 +124,15 @@ TEST_P(Samples, are_aligned_as_asked) {
   EXPECT_STREQ(heap.verify(), "");
 }
 
+TEST_P(Samples, tell_what_was_written_around_them_when_they_are_resized_and_stay) {
+  TestHeap heap(setup());
+  char* const pointer = sample(heap, 41);
+  EXPECT_EQ(heap.reallocate(0, pointer, 41), pointer);
+  pointer[41] = 0;
+  EXPECT_EQ(heap.usable_size(pointer), 41U);
+  EXPECT_STREQ(heap.death_of([&] { (void)heap.reallocate(0, pointer, 41); }), "overflow");
+}
+
 TEST_P(Samples, tell_what_was_written_around_them_when_they_are_freed) {
   for (const std::size_t size : {41, 100, 4100}) {
     for (const std::ptrdiff_t at : {std::ptrdiff_t{-1}, std::ptrdiff_t{-16}, static_cast<std::ptrdiff_t>(size)}) {
