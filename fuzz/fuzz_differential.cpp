@@ -52,9 +52,9 @@ void stave_fuzzer_print(const std::uint8_t* data, std::size_t size, int as_c) {
 int LLVMFuzzerInitialize(int*, char***) {
   if (LLVMFuzzerMutate != nullptr) {
     std::atexit(
-        [] { std::fprintf(stderr, "%llu operations\n", static_cast<unsigned long long>(g_target.requests())); });
+        [] { std::fprintf(stderr, "%llu operations\n", static_cast<unsigned long long>(g_target.tally().requests)); });
   }
   return 0;
 }
 
-std::uint64_t stave_fuzzer_operations() { return g_target.requests(); }
+std::uint64_t stave_fuzzer_operations() { return g_target.tally().requests; }

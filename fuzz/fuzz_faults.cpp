@@ -58,6 +58,7 @@ Plan decode_plan(const std::uint8_t* data, std::size_t size) {
 class DenseHeap : public props::StaveHeap {
  public:
   using StaveHeap::StaveHeap;
+  using StaveHeap::deallocate;
 
   void deallocate(unsigned thread, void* pointer) {
     constexpr std::size_t kSmallest = std::size_t{256} << 10U;
@@ -134,11 +135,11 @@ int LLVMFuzzerInitialize(int*, char***) {
   if (LLVMFuzzerMutate != nullptr) {
     std::atexit([] {
       std::fprintf(stderr, "%llu operations, %llu calls failed\n",
-                   static_cast<unsigned long long>(stave::fuzz::g_target.requests()),
-                   static_cast<unsigned long long>(stave::fuzz::g_target.failures()));
+                   static_cast<unsigned long long>(stave::fuzz::g_target.tally().requests),
+                   static_cast<unsigned long long>(stave::fuzz::g_target.tally().failures));
     });
   }
   return 0;
 }
 
-std::uint64_t stave_fuzzer_operations() { return stave::fuzz::g_target.requests(); }
+std::uint64_t stave_fuzzer_operations() { return stave::fuzz::g_target.tally().requests; }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
-// Writes the named seeds of corpus/fuzz_heap, or checks that they are as written here.
+// Writes the named seeds of the targets whose inputs are programs, or checks that they are as written here.
 #include <CLI/CLI.hpp>
 #include <cstdint>
 #include <filesystem>
@@ -24,6 +24,7 @@ class Seed {
     program_.header.threads = static_cast<std::uint8_t>(threads);
     program_.header.profile = static_cast<std::uint8_t>(profile);
     program_.header.seed = 1;
+    program_.header.version = 1;  // which has all that is legal
   }
   Seed& header(auto&& change) {
     change(program_.header);
@@ -42,7 +43,7 @@ class Seed {
 
 std::uint32_t bytes(std::size_t size) { return literal_size(size); }
 
-std::map<std::string, Program> make_seeds() {
+std::map<std::string, Program> heap_seeds() {
   std::map<std::string, Program> seeds;
   const auto add = [&](const char* name, const Seed& seed) { seeds[name] = seed.program(); };
 
@@ -240,17 +241,56 @@ std::map<std::string, Program> make_seeds() {
   return seeds;
 }
 
+/// Each attack on an allocation of each kind, in each profile, with what it takes to meet its consequences: the slot
+/// before was freed, neighbours live, and afterwards the class is used up and the victim freed.
+std::map<std::string, Program> attack_seeds(bool metadata) {
+  constexpr const char* kProfiles[] = {"light", "default", "strict", "fuzz"};
+  const std::map<std::string, std::size_t> sizes = {{"small", 100}, {"medium", 20000}, {"large", 400000}};
+  std::map<std::string, Program> seeds;
+  for (const OpCode code : attack_ops()) {
+    if (is_flip(code) != metadata) continue;
+    for (const auto& [kind, size] : sizes) {
+      for (unsigned profile = 0; profile != std::size(kProfiles); ++profile) {
+        Seed seed(2, profile);
+        seed.header([](Header& header) {
+          header.version = 2;
+          header.misuse_allowed = true;
+        });
+        for (unsigned slot = 0; slot != 4; ++slot) seed.op(malloc_op, slot % 2, slot, bytes(size + slot));
+        seed.op(free_op, 0, 1).op(code, 0, 1, 0x141, 12).op(code, 0, 0, 0x141, 12).op(code, 0, 2, 0x243, 12);
+        seed.op(pile_up, 0, 0, bytes(size < 65536 ? size : 60000), size < 1000 ? 255 : 20)
+            .op(free_op, 0, 2)
+            .op(pile_free, 1, 0, 3, 255)
+            .op(calloc_op, 0, 1, bytes(size))
+            .op(realloc_op, 0, 0, bytes(size / 2))
+            .op(free_remote, 0, 3);
+        std::string name = std::string(op_name(code)) + "_" + kind + "_" + kProfiles[profile];
+        for (char& c : name) c = c == '-' ? '_' : c;
+        seeds[name] = seed.program();
+      }
+    }
+  }
+  return seeds;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   CLI::App app("Writes the named seeds of the operation language.");
   std::string directory;
   bool check = false;
-  app.add_option("directory", directory, "where the seeds are, or go")->required();
+  app.add_option("directory", directory, "corpus/, with a folder for each target")->required();
   app.add_flag("--check", check, "write nothing; fail if a seed is missing or differs");
   CLI11_PARSE(app, argc, argv);
   namespace fs = std::filesystem;
-  for (const auto& [name, program] : make_seeds()) {
+  std::map<std::string, Program> seeds;
+  const auto add = [&seeds](const char* target, const std::map<std::string, Program>& programs) {
+    for (const auto& [name, program] : programs) seeds[(fs::path(target) / name).string()] = program;
+  };
+  add("fuzz_heap", heap_seeds());
+  add("fuzz_attack", attack_seeds(false));
+  add("fuzz_metadata", attack_seeds(true));
+  for (const auto& [name, program] : seeds) {
     const std::vector<std::uint8_t> wanted = encode(program);
     const fs::path path = fs::path(directory) / name;
     if (decode(wanted.data(), wanted.size()) != program) {
@@ -267,7 +307,7 @@ int main(int argc, char** argv) {
       continue;
     }
     std::error_code error;
-    fs::create_directories(directory, error);
+    fs::create_directories(path.parent_path(), error);
     std::ofstream file(path, std::ios::binary);
     file.write(reinterpret_cast<const char*>(wanted.data()), static_cast<std::streamsize>(wanted.size()));
     if (!file.flush()) {

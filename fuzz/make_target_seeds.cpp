@@ -237,6 +237,7 @@ class Ops {
     program_.header.threads = static_cast<std::uint8_t>(threads);
     program_.header.profile = static_cast<std::uint8_t>(profile);
     program_.header.seed = 1;
+    program_.header.version = 1;  // which has all that is legal
   }
   Ops& op(OpCode code, unsigned thread, unsigned slot, std::uint32_t argument = 0, unsigned detail = 0) {
     program_.ops.push_back(Op{code, static_cast<std::uint8_t>(thread), static_cast<std::uint8_t>(slot),

@@ -77,6 +77,15 @@ Op random_op(Dice& dice, const props::Header& header) {
   return op;
 }
 
+Op random_misuse(Dice& dice, const props::Header& header) {
+  Op op = random_op(dice, header);
+  const bool goes_on = header.version != 1 && dice.below(4) != 0;
+  const auto misuse = goes_on ? props::attack_ops() : props::misuse_ops();
+  op.code = misuse[dice.below(misuse.size())];
+  if (goes_on && dice.below(2) == 0) op.argument = static_cast<std::uint32_t>(dice.next());
+  return op;
+}
+
 void mutate_header(std::uint8_t* record, Dice& dice) {
   props::Header header = props::decode_header(record, kRecordBytes);
   switch (dice.below(7)) {
@@ -110,7 +119,7 @@ void mutate_header(std::uint8_t* record, Dice& dice) {
 void mutate_record(std::uint8_t* record, const props::Header& header, Dice& dice) {
   switch (dice.below(8)) {
     case 0:
-      props::encode_op(random_op(dice, header), record);
+      props::encode_op(header, random_op(dice, header), record);
       break;
     case 1:
       record[1] = static_cast<std::uint8_t>(dice.below(header.threads));
@@ -140,13 +149,13 @@ std::size_t mutate_program(std::uint8_t* data, std::size_t size, std::size_t max
   if (max_size < 2 * kRecordBytes) return std::min(size, max_size);
   if (size < kRecordBytes) {
     std::memset(data + size, 0, kRecordBytes - size);
+    if (size == 0) data[0] = props::kVersion;
     size = kRecordBytes;
   }
   size = std::min(size, max_size);
   Records program{data, size / kRecordBytes - 1, max_size / kRecordBytes - 1};
   if (byte_mutate != nullptr && dice.below(16) == 0) {
     const std::size_t mutated = byte_mutate(data, size, max_size);
-    data[0] = props::kVersion;
     return std::max<std::size_t>(mutated, 1);
   }
   for (unsigned rounds = 1 + dice.below(4); rounds != 0; --rounds) {
@@ -159,7 +168,7 @@ std::size_t mutate_program(std::uint8_t* data, std::size_t size, std::size_t max
       case 2:
         if (room == 0) break;
         program.open(at, 1);
-        props::encode_op(random_op(dice, header), program.at(at));
+        props::encode_op(header, random_op(dice, header), program.at(at));
         break;
       case 3:
       case 4:
@@ -185,18 +194,18 @@ std::size_t mutate_program(std::uint8_t* data, std::size_t size, std::size_t max
         Op op = random_op(dice, header);
         op.code = OpCode::malloc_op;
         program.open(at, 2);
-        props::encode_op(op, program.at(at));
+        props::encode_op(header, op, program.at(at));
         op.code = dice.below(2) == 0 ? OpCode::free_remote : OpCode::realloc_op;
         op.argument = edge_argument(dice);
-        props::encode_op(op, program.at(at + 1));
+        props::encode_op(header, op, program.at(at + 1));
         break;
       }
       case 9:
+      case 10:
+      case 11:
         if (header.misuse_allowed && room != 0) {
-          Op op = random_op(dice, header);
-          const auto misuse = props::misuse_ops();
-          op.code = misuse[dice.below(misuse.size())];
-          props::encode_op(op, program.at(program.count++));
+          program.open(at, 1);
+          props::encode_op(header, random_misuse(dice, header), program.at(at));
           break;
         }
         [[fallthrough]];
@@ -205,7 +214,6 @@ std::size_t mutate_program(std::uint8_t* data, std::size_t size, std::size_t max
         break;
     }
   }
-  data[0] = props::kVersion;
   return (program.count + 1) * kRecordBytes;
 }
 

@@ -15,23 +15,48 @@
 
 namespace stave::fuzz {
 
-/// A program of legal use, whatever its header says of misuse.
-[[nodiscard]] inline props::Header legal_header(const std::uint8_t* data, std::size_t size) {
-  props::Header header = props::decode_header(data, size);
-  header.misuse_allowed = false;
-  return header;
-}
-[[nodiscard]] inline props::Program legal_program(const std::uint8_t* data, std::size_t size) {
-  props::Program program{.header = legal_header(data, size), .ops = {}};
+/// What of a program a target lets through. Each target whose inputs may have misuse defines the functions of its own.
+struct Filter {
+  /// Makes of an input's header what the target wants.
+  void prepare(props::Header& header);
+  /// Whether an operation is carried out.
+  [[nodiscard]] bool lets(const props::Op& op);
+
+  props::MisuseClass first = props::MisuseClass::none;  ///< of the misuse that was let through
+};
+
+/// Lets legal programs through.
+struct Legal {
+  void prepare(props::Header& header) { header.misuse_allowed = false; }
+  [[nodiscard]] bool lets(const props::Op&) { return true; }
+};
+
+/// What was done since the start.
+struct Tally {
+  std::uint64_t programs = 0;
+  std::uint64_t records = 0;   ///< operations that were decoded and carried out
+  std::uint64_t requests = 0;  ///< allocations, frees and resizes
+  std::uint64_t failures = 0;  ///< calls of the heap that failed on purpose
+  std::uint64_t attacked = 0;  ///< programs in which misuse had an effect
+  std::uint64_t deaths = 0;    ///< of them, those that ended as they must
+};
+
+/// What is carried out of an input.
+template <class Lets>
+[[nodiscard]] props::Program program_of(const std::uint8_t* data, std::size_t size, Lets filter) {
+  props::Program program{.header = props::decode_header(data, size), .ops = {}};
+  filter.prepare(program.header);
   for (std::size_t i = 1; i <= props::op_count(size); ++i) {
-    program.ops.push_back(props::decode_op(program.header, data + i * props::kRecordBytes));
+    const props::Op op = props::decode_op(program.header, data + i * props::kRecordBytes);
+    if (filter.lets(op)) program.ops.push_back(op);
   }
   return program;
 }
 
 /// What standalone_main's --print and --print-c ask for.
-inline void print_program(const std::uint8_t* data, std::size_t size, bool as_c) {
-  const props::Program program = legal_program(data, size);
+template <class Lets = Legal>
+void print_program(const std::uint8_t* data, std::size_t size, bool as_c) {
+  const props::Program program = program_of(data, size, Lets());
   const props::SizeTable& sizes = props::stave_sizes();
   std::fputs((as_c ? props::to_c(program, sizes) : props::to_text(program, sizes)).c_str(), stdout);
 }
@@ -41,9 +66,10 @@ template <props::Heap H>
 class ProgramTarget {
  public:
   /// Runs the program. `plan` may let calls of the heap fail, before its first operation.
-  template <class Plan>
-  void run(const std::uint8_t* data, std::size_t size, Plan&& plan) {
-    const props::Header header = legal_header(data, size);
+  template <class Plan, class Lets = Legal>
+  void run(const std::uint8_t* data, std::size_t size, Plan&& plan, Lets filter = {}) {
+    props::Header header = props::decode_header(data, size);
+    filter.prepare(header);
     Place& place = place_for(header);
     place.heap.reset(header.seed);
     const std::uint64_t requests_before = place.runner.requests();
@@ -51,21 +77,25 @@ class ProgramTarget {
     plan(place.heap);
     const std::size_t count = std::min(props::op_count(size), kMostOps);
     for (std::size_t i = 0; i < count && !place.runner.done(); ++i) {
-      place.runner.step(props::decode_op(header, data + (i + 1) * props::kRecordBytes));
+      const props::Op op = props::decode_op(header, data + (i + 1) * props::kRecordBytes);
+      if (!filter.lets(op)) continue;
+      ++tally_.records;
+      place.runner.step(op);
     }
-    failures_ += place.heap.failures().injected();
+    tally_.failures += place.heap.failures().injected();
     place.runner.finish();
-    requests_ += place.runner.requests() - requests_before;
+    ++tally_.programs;
+    tally_.requests += place.runner.requests() - requests_before;
+    tally_.attacked += place.runner.attacks() != 0 || place.runner.expected_death() ? 1U : 0U;
+    tally_.deaths += place.runner.expected_death() ? 1U : 0U;
     if (!place.runner.failure()) return;
     const props::Failure& failure = place.runner.failure();
-    std::fputs(props::to_text(legal_program(data, size), props::stave_sizes()).c_str(), stderr);
+    std::fputs(props::to_text(program_of(data, size, Lets()), props::stave_sizes()).c_str(), stderr);
     std::fprintf(stderr, "failed at %u: %s: %s (%p)\n", failure.op, failure.rule, failure.detail, failure.address);
     std::abort();
   }
 
-  /// Allocations, frees and resizes since the start, and the calls that failed on purpose.
-  [[nodiscard]] std::uint64_t requests() const { return requests_; }
-  [[nodiscard]] std::uint64_t failures() const { return failures_; }
+  [[nodiscard]] const Tally& tally() const { return tally_; }
 
  private:
   /// Beyond it a program only takes time.
@@ -94,8 +124,7 @@ class ProgramTarget {
   }
 
   Place* places_[32] = {};
-  std::uint64_t requests_ = 0;
-  std::uint64_t failures_ = 0;
+  Tally tally_;
 };
 
 }  // namespace stave::fuzz

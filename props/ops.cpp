@@ -35,7 +35,52 @@ constexpr OpCode kMisuseV1[] = {
     usable_size_freed,
 };
 
+// Version 2 has no other legal operations, and the same bytes for them.
+constexpr OpCode kMisuseV2[] = {
+    overflow_write,
+    overflow_nul,
+    write_beyond,
+    underflow_write,
+    write_freed,
+    write_freed,
+    free_stale,
+    realloc_stale,
+    usable_size_stale,
+    free_stale,
+    free_other_family,
+    free_other_size,
+    free_other_size,
+    forge_chunk,
+    free_other_alignment,
+    free_in_large,
+    flip_header,
+    flip_line,
+    flip_notes,
+    flip_large_record,
+    double_free_local_local,
+    double_free_local_remote,
+    double_free_remote_local,
+    double_free_remote_remote,
+    interior_free,
+    misaligned_free,
+    foreign_free,
+    realloc_freed,
+    usable_size_freed,
+    touch_guard,
+    touch_freed,
+};
+constexpr OpCode kAttacks[] = {
+    overflow_write,       overflow_nul,  write_beyond,      underflow_write,   write_freed,
+    free_stale,           realloc_stale, usable_size_stale, free_other_family, free_other_size,
+    free_other_alignment, forge_chunk,   free_in_large,     touch_guard,       touch_freed,
+    flip_header,          flip_line,     flip_notes,        flip_large_record,
+};
+
 constexpr std::uint8_t kFirstMisuseByte = 0x80;
+
+std::span<const OpCode> misuse_of(std::uint8_t version) {
+  return version == 1 ? std::span<const OpCode>(kMisuseV1) : std::span<const OpCode>(kMisuseV2);
+}
 
 // Settings byte of the header.
 constexpr std::uint8_t kProfileMask = 0x03;
@@ -151,6 +196,33 @@ std::string size_text(std::size_t size) {
 
 std::span<const OpCode> legal_ops() { return {kLegalV1, 17}; }
 std::span<const OpCode> misuse_ops() { return kMisuseV1; }
+std::span<const OpCode> attack_ops() { return kAttacks; }
+
+MisuseClass misuse_class(OpCode code) {
+  if (!is_misuse(code)) return MisuseClass::none;
+  if (is_flip(code)) return MisuseClass::metadata;
+  switch (code) {
+    case overflow_write:
+    case overflow_nul:
+    case write_beyond:
+    case underflow_write:
+    case touch_guard:
+      return MisuseClass::bounds;
+    case write_freed:
+    case touch_freed:
+      return MisuseClass::freed;
+    case free_other_family:
+    case free_other_size:
+    case free_other_alignment:
+      return MisuseClass::mismatch;
+    case forge_chunk:
+    case free_in_large:
+    case foreign_free:
+      return MisuseClass::forgery;
+    default:
+      return MisuseClass::frees;
+  }
+}
 
 const char* op_name(OpCode code) {
   switch (code) {
@@ -206,6 +278,44 @@ const char* op_name(OpCode code) {
       return "realloc-freed";
     case usable_size_freed:
       return "usable-size-freed";
+    case overflow_write:
+      return "overflow-write";
+    case overflow_nul:
+      return "overflow-nul";
+    case write_beyond:
+      return "write-beyond";
+    case underflow_write:
+      return "underflow-write";
+    case write_freed:
+      return "write-freed";
+    case free_stale:
+      return "free-stale";
+    case realloc_stale:
+      return "realloc-stale";
+    case usable_size_stale:
+      return "usable-size-stale";
+    case free_other_family:
+      return "free-other-family";
+    case free_other_size:
+      return "free-other-size";
+    case free_other_alignment:
+      return "free-other-alignment";
+    case forge_chunk:
+      return "forge-chunk";
+    case free_in_large:
+      return "free-in-large";
+    case touch_guard:
+      return "touch-guard";
+    case touch_freed:
+      return "touch-freed";
+    case flip_header:
+      return "flip-header";
+    case flip_line:
+      return "flip-line";
+    case flip_notes:
+      return "flip-notes";
+    case flip_large_record:
+      return "flip-large-record";
   }
   return "?";
 }
@@ -328,7 +438,7 @@ Header decode_header(const std::uint8_t* data, std::size_t size) {
   std::uint8_t record[kRecordBytes] = {};
   std::copy_n(data, std::min(size, kRecordBytes), record);
   Header header;
-  header.version = kVersion;
+  header.version = record[0] < 2 ? 1 : kVersion;
   header.profile = record[1] & kProfileMask;
   header.guard_by_protect = (record[1] & kGuardByProtect) != 0;
   header.misuse_allowed = (record[1] & kMisuseAllowed) != 0;
@@ -344,7 +454,8 @@ Header decode_header(const std::uint8_t* data, std::size_t size) {
 Op decode_op(const Header& header, const std::uint8_t* record) {
   Op op;
   if (header.misuse_allowed && record[0] >= kFirstMisuseByte) {
-    op.code = kMisuseV1[(record[0] - kFirstMisuseByte) % std::size(kMisuseV1)];
+    const auto misuse = misuse_of(header.version);
+    op.code = misuse[(record[0] - kFirstMisuseByte) % misuse.size()];
   } else {
     op.code = kLegalV1[record[0] % std::size(kLegalV1)];
   }
@@ -367,7 +478,7 @@ Program decode(const std::uint8_t* data, std::size_t size) {
 }
 
 void encode_header(const Header& header, std::uint8_t* record) {
-  record[0] = kVersion;
+  record[0] = header.version;
   record[1] = static_cast<std::uint8_t>(
       (header.profile & kProfileMask) | (header.guard_by_protect ? kGuardByProtect : 0U) |
       (header.misuse_allowed ? kMisuseAllowed : 0U) | (header.tight_region ? kTightRegion : 0U) |
@@ -378,10 +489,11 @@ void encode_header(const Header& header, std::uint8_t* record) {
   store32(header.seed, record + 4);
 }
 
-void encode_op(const Op& op, std::uint8_t* record) {
+void encode_op(const Header& header, const Op& op, std::uint8_t* record) {
   if (is_misuse(op.code)) {
-    const auto* place = std::find(std::begin(kMisuseV1), std::end(kMisuseV1), op.code);
-    record[0] = static_cast<std::uint8_t>(kFirstMisuseByte + (place - kMisuseV1));
+    const auto misuse = misuse_of(header.version);
+    const auto place = std::find(misuse.begin(), misuse.end(), op.code);
+    record[0] = static_cast<std::uint8_t>(kFirstMisuseByte + (place - misuse.begin()));
   } else {
     const auto* place = std::find(std::begin(kLegalV1), std::end(kLegalV1), op.code);
     record[0] = static_cast<std::uint8_t>(place - kLegalV1);
@@ -395,7 +507,8 @@ void encode_op(const Op& op, std::uint8_t* record) {
 std::vector<std::uint8_t> encode(const Program& program) {
   std::vector<std::uint8_t> bytes((program.ops.size() + 1) * kRecordBytes);
   encode_header(program.header, bytes.data());
-  for (std::size_t i = 0; i < program.ops.size(); ++i) encode_op(program.ops[i], &bytes[(i + 1) * kRecordBytes]);
+  for (std::size_t i = 0; i < program.ops.size(); ++i)
+    encode_op(program.header, program.ops[i], &bytes[(i + 1) * kRecordBytes]);
   return bytes;
 }
 
@@ -474,8 +587,19 @@ std::string to_text(const Op& op, const SizeTable& sizes) {
              kOrders[static_cast<unsigned>(pile_order(op))]);
       break;
     }
+    case overflow_write:
+    case overflow_nul:
+    case write_beyond:
+    case underflow_write:
+    case write_freed: {
+      const Written written = decode_write(op);
+      append(text, "%s p%u: %u bytes of 0x%02x", op_name(op.code), op.slot, written.count, written.value);
+      if (written.gap != 0) append(text, ", %zu bytes on", written.gap);
+      break;
+    }
     default:
-      append(text, "%s p%u (expects %s)", op_name(op.code), op.slot, expected_fault(op.code));
+      append(text, "%s p%u", op_name(op.code), op.slot);
+      if (expected_fault(op.code) != nullptr) append(text, " (expects %s)", expected_fault(op.code));
       break;
   }
   return text;
@@ -505,7 +629,7 @@ constexpr const char* kCPrologue = R"(#define _GNU_SOURCE
 #include <sys/wait.h>
 #include <unistd.h>
 
-static struct slot { unsigned char* p; size_t n; unsigned char fill; } s[64], pile[4][1024];
+static struct slot { unsigned char *p, *stale; size_t n, stale_n; unsigned char fill, spoiled; } s[64], pile[4][1024];
 static unsigned piled[4];
 static unsigned char fills;
 
@@ -514,10 +638,10 @@ static void wrong(const char* what, void* p) {
   exit(3);
 }
 static void look(struct slot* a, size_t n) {
-  for (size_t i = 0; i < n; i++) if (a->p[i] != a->fill) wrong("contents changed", a->p + i);
+  if (!a->spoiled) for (size_t i = 0; i < n; i++) if (a->p[i] != a->fill) wrong("contents changed", a->p + i);
 }
 static void paint(struct slot* a) {
-  if (a->p) { a->n = malloc_usable_size(a->p); a->fill = ++fills; memset(a->p, a->fill, a->n); }
+  if (a->p) { a->n = malloc_usable_size(a->p); a->fill = ++fills; a->spoiled = 0; memset(a->p, a->fill, a->n); }
 }
 static void put(struct slot* a, void* p, size_t size, size_t alignment) {
   a->p = p; a->n = 0;
@@ -527,7 +651,7 @@ static void put(struct slot* a, void* p, size_t size, size_t alignment) {
   paint(a);
 }
 static void drop(struct slot* a) {
-  if (a->p) look(a, a->n);
+  if (a->p) { look(a, a->n); a->stale = a->p; a->stale_n = a->n; }
   free(a->p);
   a->p = NULL; a->n = 0;
 }
@@ -541,7 +665,7 @@ static void op_realloc(struct slot* a, size_t count, size_t size) {
   struct slot old = *a;
   void* p = reallocarray(old.p, count, size);
   if (!p && !(old.p && (count == 0 || size == 0))) return;
-  if (p && old.p) { struct slot kept = {p, 0, old.fill}; look(&kept, old.n < count * size ? old.n : count * size); }
+  if (p && old.p) { struct slot kept = {p, 0, 0, 0, old.fill, old.spoiled}; look(&kept, old.n < count * size ? old.n : count * size); }
   put(a, p, p ? count * size : 0, 1);
 }
 static void op_aligned(struct slot* a, void* p, size_t alignment, size_t size) {
@@ -549,6 +673,10 @@ static void op_aligned(struct slot* a, void* p, size_t alignment, size_t size) {
   put(a, p, size, alignment);
 }
 static void op_fill(struct slot* a) { if (a->p) { look(a, a->n); paint(a); } }
+static void spoil(void) {
+  for (unsigned i = 0; i < 64; i++) s[i].spoiled = 1;
+  for (unsigned k = 0; k < 4; k++) for (unsigned i = 0; i < piled[k]; i++) pile[k][i].spoiled = 1;
+}
 static void op_check(void) {
   for (unsigned i = 0; i < 64; i++) if (s[i].p) look(&s[i], s[i].n);
   for (unsigned k = 0; k < 4; k++) for (unsigned i = 0; i < piled[k]; i++) if (pile[k][i].p) look(&pile[k][i], pile[k][i].n);
@@ -634,7 +762,7 @@ class CPrinter {
   std::string print() {
     for (const Op& op : program_.ops) {
       add(op);
-      if (is_misuse(op.code)) break;
+      if (is_misuse(op.code) && !is_attack(op.code)) break;
     }
     std::string text = "/* ";
     text += to_text(program_.header);
@@ -681,6 +809,10 @@ class CPrinter {
     const unsigned owner = owner_[op.slot];
     const unsigned other = other_thread(owner, op.detail, program_.header.threads);
     if (op.code == free_remote) acting = other;
+    if (is_attack(op.code)) {
+      add_attack(op, owner, other);
+      return;
+    }
     if (is_misuse(op.code)) {
       add_misuse(op, size, owner, other);
       return;
@@ -762,6 +894,58 @@ class CPrinter {
       default:
         break;
     }
+    end();
+  }
+
+  /// Contents are not looked at any more: whose they were depends on where the heap laid what.
+  void add_attack(const Op& op, unsigned owner, unsigned other) {
+    const unsigned slot = op.slot;
+    const Written written = decode_write(op);
+    const bool acts_elsewhere = op.code >= free_stale && op.code <= free_other_alignment;
+    begin(acts_elsewhere ? other : owner, false);
+    append(steps_, "spoil(); if (s[%u].%s) { ", slot,
+           (op.code >= write_freed && op.code <= usable_size_stale) || op.code == touch_freed ? "stale" : "p");
+    switch (op.code) {
+      case overflow_write:
+      case overflow_nul:
+      case write_beyond:
+        append(steps_, "memset(s[%u].p + s[%u].n + %zu, %u, %u); ", slot, slot, written.gap, written.value,
+               written.count);
+        break;
+      case underflow_write:
+        append(steps_, "memset(s[%u].p - %u, %u, %u); ", slot, written.count, written.value, written.count);
+        break;
+      case write_freed:
+        append(steps_, "if (s[%u].stale_n) memset(s[%u].stale + %uu %% s[%u].stale_n, %u, %u); ", slot, slot,
+               op.argument >> 8U, slot, written.value, written.count);
+        break;
+      case touch_guard:
+        append(steps_, "__asm__ volatile(\"\" : : \"r\"(s[%u].p[s[%u].n + 4096])); ", slot, slot);
+        break;
+      case touch_freed:
+        append(steps_, "__asm__ volatile(\"\" : : \"r\"(*s[%u].stale)); ", slot);
+        break;
+      case free_stale:
+        append(steps_, "free(s[%u].stale); ", slot);
+        break;
+      case realloc_stale:
+        append(steps_, "s[%u].stale = realloc(s[%u].stale, 100); ", slot, slot);
+        break;
+      case usable_size_stale:
+        append(steps_, "s[%u].stale_n = malloc_usable_size(s[%u].stale); ", slot, slot);
+        break;
+      case forge_chunk:
+        append(steps_,
+               "static _Alignas(65536) char forged[65536]; const uintptr_t a = (uintptr_t)s[%u].p; "
+               "memcpy(forged, (void*)(a & -65536), 4096); free(forged + a %% 65536); ",
+               slot);
+        break;
+      default:
+        // What names a size or an alignment is a function of C++; bits of headers and records have no function at all.
+        steps_ += "/* " + to_text(op, sizes_) + " */ ";
+        break;
+    }
+    steps_ += "} ";
     end();
   }
 

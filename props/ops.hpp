@@ -32,9 +32,10 @@ inline constexpr unsigned kSlots = 64;
 inline constexpr unsigned kPiles = 4;
 inline constexpr unsigned kPileCapacity = 1024;
 inline constexpr std::size_t kRecordBytes = 8;
-inline constexpr std::uint8_t kVersion = 1;
+inline constexpr std::uint8_t kVersion = 2;
 
-/// Codes below 0x80 are legal use, those from 0x80 are misuse. The numbers are internal to a build; the bytes in a
+/// Codes below 0x80 are legal use, those from 0x80 are misuse, of which the first end a program, and those from 0xa0 do
+/// not (version 2). The numbers are internal to a build; the bytes in a
 /// file go through the table of the file's version.
 enum class OpCode : std::uint8_t {
   malloc_op = 0,
@@ -64,15 +65,45 @@ enum class OpCode : std::uint8_t {
   foreign_free,
   realloc_freed,
   usable_size_freed,
+
+  overflow_write = 0xa0,  ///< right behind what the program has
+  overflow_nul,           ///< one zero byte there
+  write_beyond,           ///< farther behind, with a gap
+  underflow_write,
+  write_freed,        ///< into what the slot had before
+  free_stale,         ///< frees what the slot had before, however long ago that was freed
+  realloc_stale,      ///< the same, resized
+  usable_size_stale,  ///< and asked for its size
+  free_other_family,  ///< what malloc made, by operator delete and its kin
+  free_other_size,    ///< with a size that was not asked for, or was
+  free_other_alignment,
+  forge_chunk,    ///< frees an address in a chunk that is the attacker's, with a real header
+  free_in_large,  ///< the same inside of a large block
+  touch_guard,    ///< reads in front of and behind a large block or sample, and what a request of nothing gave
+  touch_freed,    ///< reads what was freed
+  flip_header,    ///< one bit of a chunk's header
+  flip_line,      ///< of the words of 64 slots
+  flip_notes,     ///< of what is remembered of a slot
+  flip_large_record,
 };
 
 [[nodiscard]] constexpr bool is_misuse(OpCode code) { return static_cast<std::uint8_t>(code) >= 0x80; }
+/// Misuse after which a program may go on; what is owed then is in props/aftermath.hpp.
+[[nodiscard]] constexpr bool is_attack(OpCode code) { return static_cast<std::uint8_t>(code) >= 0xa0; }
+/// Those that change what is the allocator's own.
+[[nodiscard]] constexpr bool is_flip(OpCode code) { return code >= OpCode::flip_header; }
+
+/// What an attacker does to a program is of one class, as a bug is.
+enum class MisuseClass : std::uint8_t { none, bounds, freed, frees, mismatch, forgery, metadata };
+[[nodiscard]] MisuseClass misuse_class(OpCode code);
 
 /// Every operation, in the order of its code.
 [[nodiscard]] std::span<const OpCode> legal_ops();
+/// Misuse that ends a program.
 [[nodiscard]] std::span<const OpCode> misuse_ops();
+[[nodiscard]] std::span<const OpCode> attack_ops();
 [[nodiscard]] const char* op_name(OpCode code);
-/// The id of the fault that a misuse must end with; nullptr for a legal operation.
+/// The id of the fault that a misuse must end with; nullptr if it need not end with one.
 [[nodiscard]] const char* expected_fault(OpCode code);
 
 struct Op {
@@ -95,8 +126,8 @@ struct FailurePlan {
 };
 
 struct Header {
-  std::uint8_t version = kVersion;
-  std::uint8_t profile = 1;  ///< 0 light, 1 default, 2 strict, 3 fuzz
+  std::uint8_t version = kVersion;  ///< 1 or 2
+  std::uint8_t profile = 1;         ///< 0 light, 1 default, 2 strict, 3 fuzz
   bool guard_by_protect = false;
   bool misuse_allowed = false;  ///< otherwise codes of misuse decode as legal operations
   bool tight_region = false;    ///< so little address space that running out of it is ordinary
@@ -140,6 +171,13 @@ class SizeTable {
   }
 
   [[nodiscard]] std::size_t decode(std::uint32_t argument) const;
+  /// The smallest class that holds `size`; 0: none does.
+  [[nodiscard]] std::size_t class_of(std::size_t size) const {
+    for (const std::size_t each : classes()) {
+      if (each >= size) return each;
+    }
+    return 0;
+  }
   [[nodiscard]] std::span<const std::size_t> classes() const { return {classes_.data(), count_}; }
 
  private:
@@ -200,6 +238,22 @@ struct NextFailure {
   return 16 * (1 + op.argument % (usable / 16 - 1));
 }
 [[nodiscard]] constexpr std::size_t misaligned_offset(const Op& op) { return 1 + op.argument % 7; }
+
+/// What an attack writes: so many bytes of this value.
+struct Written {
+  unsigned count;
+  std::uint8_t value;
+  std::size_t gap;  ///< bytes left out before them
+};
+[[nodiscard]] constexpr Written decode_write(const Op& op) {
+  return {op.code == OpCode::overflow_nul ? 1U : 1U + op.detail % 24U,
+          op.code == OpCode::overflow_nul ? std::uint8_t{0} : static_cast<std::uint8_t>(op.argument),
+          op.code == OpCode::write_beyond ? (op.argument >> 8U) % 512U : 0U};
+}
+/// The size that a free of another size names: near the right one, or any.
+[[nodiscard]] constexpr std::size_t other_size(const Op& op, std::size_t size) {
+  return op.detail % 2 == 0 ? size + op.argument % 65U : op.argument % 262144U;
+}
 /// Slots that hold less get an allocation of this size before an interior free.
 inline constexpr std::size_t kInteriorMinimum = 64;
 
@@ -213,7 +267,8 @@ inline constexpr std::size_t kInteriorMinimum = 64;
 [[nodiscard]] Program decode(const std::uint8_t* data, std::size_t size);
 
 void encode_header(const Header& header, std::uint8_t* record);
-void encode_op(const Op& op, std::uint8_t* record);
+/// pre: the header's version has the operation.
+void encode_op(const Header& header, const Op& op, std::uint8_t* record);
 [[nodiscard]] std::vector<std::uint8_t> encode(const Program& program);
 
 [[nodiscard]] std::string to_text(const Header& header);

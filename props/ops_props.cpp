@@ -29,7 +29,9 @@ RC_GTEST_PROP(Language, decodes_any_bytes, (const Bytes& bytes)) {
     RC_ASSERT(op.thread < program.header.threads);
     RC_ASSERT(op.slot < kSlots);
     RC_ASSERT(program.header.misuse_allowed || !is_misuse(op.code));
-    RC_ASSERT(is_misuse(op.code) == (expected_fault(op.code) != nullptr));
+    RC_ASSERT((is_misuse(op.code) && !is_attack(op.code)) == (expected_fault(op.code) != nullptr));
+    RC_ASSERT(program.header.version == 2 || !is_attack(op.code));
+    RC_ASSERT(is_misuse(op.code) == (misuse_class(op.code) != MisuseClass::none));
   }
 }
 
@@ -64,6 +66,52 @@ TEST(Language, of_version_1_keeps_its_meaning) {
   EXPECT_EQ(decode_alignment(12), 4096U);
   EXPECT_EQ(decode_alignment(0xE0), 0U);
   EXPECT_EQ(decode_count(12, 16), SIZE_MAX / 16 + 1);
+}
+
+TEST(Language, of_version_2_keeps_its_meaning) {
+  Bytes bytes = {2, 0x0A, 1, 0, 0, 0, 0, 0};
+  std::string text = "program version 2 profile strict guards advice threads 2 region ample seed 0 misuse allowed\n";
+  const char* const records[] = {
+      "overflow-write p3: 8 bytes of 0x41",
+      "overflow-nul p3: 1 bytes of 0x00",
+      "write-beyond p3: 8 bytes of 0x41, 2 bytes on",
+      "underflow-write p3: 8 bytes of 0x41",
+      "write-freed p3: 8 bytes of 0x41",
+      "write-freed p3: 8 bytes of 0x41",
+      "free-stale p3",
+      "realloc-stale p3",
+      "usable-size-stale p3",
+      "free-stale p3",
+      "free-other-family p3",
+      "free-other-size p3",
+      "free-other-size p3",
+      "forge-chunk p3",
+      "free-other-alignment p3",
+      "free-in-large p3",
+      "flip-header p3",
+      "flip-line p3",
+      "flip-notes p3",
+      "flip-large-record p3",
+      "double-free-local-local p3 (expects double-free)",
+      "double-free-local-remote p3 (expects double-free)",
+      "double-free-remote-local p3 (expects double-free)",
+      "double-free-remote-remote p3 (expects double-free)",
+      "interior-free p3 (expects interior-pointer)",
+      "misaligned-free p3 (expects misaligned-pointer)",
+      "foreign-free p3 (expects foreign-pointer)",
+      "realloc-freed p3 (expects freed-pointer)",
+      "usable-size-freed p3 (expects freed-pointer)",
+      "touch-guard p3",
+      "touch-freed p3",
+  };
+  for (unsigned i = 0; i != std::size(records); ++i) {
+    const Bytes record = {static_cast<std::uint8_t>(0x80 + i), 1, 3, 7, 0x41, 2, 0, 0};
+    bytes.insert(bytes.end(), record.begin(), record.end());
+    char line[100];
+    std::snprintf(line, sizeof line, "%4u  t1 %s\n", i, records[i]);
+    text += line;
+  }
+  EXPECT_EQ(to_text(decode(bytes.data(), bytes.size()), SizeTable()), text);
 }
 
 RC_GTEST_PROP(Mutations, give_whole_records_within_the_limit_and_follow_from_the_seed, (Bytes bytes, unsigned seed)) {

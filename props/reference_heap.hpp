@@ -19,6 +19,7 @@ struct Allocation {
   std::uint32_t fill = 0;  ///< seed of its contents
   std::uint8_t owner = 0;  ///< logical thread that last allocated or resized it
   AllocationState state = AllocationState::live;
+  bool spoiled = false;  ///< an attacker wrote into it: its contents are anything
 
   /// One past the last byte that no other allocation may have. Allocations of size zero have an address of their own.
   [[nodiscard]] const char* end() const { return address + (usable != 0 ? usable : 1); }

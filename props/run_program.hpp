@@ -17,6 +17,7 @@
 //   P12 under AddressSanitizer what is live is addressable; slack is not before the usable size was asked for, and what
 //       is freed is not
 //   P13 when nothing is live and all threads are gone, trim leaves nothing in use
+//   P14 after an attack, what props/aftermath.hpp says; and P1, P2, P3 and P5 all the same
 #pragma once
 
 #include <algorithm>
@@ -26,6 +27,7 @@
 #include <cstdio>
 #include <cstring>
 
+#include "props/attacks.hpp"
 #include "props/contents.hpp"
 #include "props/heap_concept.hpp"
 #include "props/ops.hpp"
@@ -69,7 +71,12 @@ inline constexpr bool kPoisons = requires {
 };
 
 template <Heap H, class Model = ReferenceHeap>
-class Runner {
+class Runner : private Attacks<Runner<H, Model>, H> {
+  using Attack = Attacks<Runner, H>;
+  friend Attack;
+  using Attack::aftermath_;
+  using Attack::attacks_;
+
  public:
   Runner(H& heap, const SizeTable& sizes, Thoroughness thoroughness)
       : heap_(heap), sizes_(sizes), thoroughness_(thoroughness) {}
@@ -82,6 +89,7 @@ class Runner {
     std::fill(std::begin(slots_), std::end(slots_), Slot{});
     std::fill(std::begin(piled_), std::end(piled_), 0U);
     model_.clear();
+    Attack::begin(header);
     failure_ = Failure();
     over_ = false;
     fills_ = header.seed;
@@ -93,6 +101,7 @@ class Runner {
     if (done()) return;
     failure_.op = steps_++;
     provoking_ = nullptr;
+    provoking_too_ = nullptr;
     outcome_ = Outcome::nothing;
     if (guarded([&] {
           execute(op);
@@ -116,6 +125,8 @@ class Runner {
         for (unsigned i = 0; i < piled_[pile]; ++i) free_slot(piles_[pile][i], thread++ % header_.threads);
         piled_[pile] = 0;
       }
+      Attack::forget_what_is_gone();
+      if (aftermath_.owes()) fail("P14 an overflow was never found", nullptr, "profile %u", header_.profile);
       check_counts();
       check_invariants();
       check_nothing_is_kept();
@@ -132,10 +143,16 @@ class Runner {
   [[nodiscard]] char* slot_address(unsigned slot) const { return slots_[slot].address; }
   /// Allocations, frees and resizes since the runner was made.
   [[nodiscard]] std::uint64_t requests() const { return requests_; }
+  /// Acts of misuse that had their effect, in this program.
+  [[nodiscard]] unsigned attacks() const { return attacks_; }
+  /// Of what the heap died as it must, or nullptr.
+  [[nodiscard]] const char* verdict() const { return over_ ? verdict_ : nullptr; }
 
  private:
   struct Slot {
     char* address = nullptr;
+    char* stale = nullptr;  ///< what was here before, and was freed
+    std::size_t stale_usable = 0;
     std::uint8_t owner = 0;
   };
 
@@ -165,8 +182,11 @@ class Runner {
   void judge_fault() {
     const Escape& escape = heap_.escape();
     const char* const found = escape.fault != nullptr ? escape.fault : "?";
-    if (provoking_ != nullptr && std::strcmp(provoking_, found) == 0) {
+    const bool provoked = provoking_ != nullptr && std::strcmp(provoking_, found) == 0;
+    const bool also = provoking_ != nullptr && provoking_too_ != nullptr && std::strcmp(provoking_too_, found) == 0;
+    if (provoked || also || (provoking_ == nullptr && aftermath_.explains(found))) {
       over_ = true;
+      verdict_ = found;
       return;
     }
     fail("P11 a fault was reported", escape.address, "%s (%s)%s%s", found, escape.rule != nullptr ? escape.rule : "-",
@@ -222,11 +242,14 @@ class Runner {
     if (slack_is_open && usable > wanted.size + 8) {
       fail("P12 slack is not addressable", address + wanted.size, "size %zu, usable %zu", wanted.size, usable);
     }
-    if (usable < wanted.size) fail("P4 the usable size suffices", address, "%zu < %zu", usable, wanted.size);
+    if (usable < wanted.size && !aftermath_.flipped()) {
+      fail("P4 the usable size suffices", address, "%zu < %zu", usable, wanted.size);
+    }
     if (value < region_start() || usable > heap_.region_bytes() ||
         value - region_start() > heap_.region_bytes() - usable) {
       fail("P1 allocations lie in the region", address, "size %zu, usable %zu", wanted.size, usable);
     }
+    if (!failure_) Attack::check_place(address, wanted.size);
     if (failure_) return false;
     Allocation allocation;
     allocation.address = address;
@@ -269,6 +292,7 @@ class Runner {
   }
 
   void check_contents(const Allocation& allocation) {
+    if (allocation.spoiled) return;
     const std::size_t where = find_mismatch(allocation.address, allocation.usable, allocation.usable, allocation.fill);
     if (where != kNoMismatch) {
       fail("P2 contents stay", allocation.address + where, "byte %zu of %zu (usable %zu)", where, allocation.size,
@@ -294,10 +318,16 @@ class Runner {
     if (failure_) return;
     errno = kMark;
     ++requests_;
+    const bool must_die = address != nullptr && aftermath_.end_is_broken(address);
+    const std::uint64_t injected = heap_.failures().injected();
     heap_.deallocate(thread, address);
+    if (must_die && heap_.failures().injected() == injected)
+      return fail("P14 a free did not find an overflow", address, "usable %zu", usable);
     if (errno != kMark) fail("P7 free keeps errno", address, "errno %d", errno);
     slot.address = nullptr;
     if (address == nullptr) return;
+    slot.stale = address;
+    slot.stale_usable = usable;
     model_.remove(address);
     if (usable != 0) check_gone(address);
     outcome_ = Outcome::freed;
@@ -316,7 +346,8 @@ class Runner {
     void* const result = heap_.allocate_zeroed(thread, count, size);
     if (!settle(slot, thread, result, wanted)) return;
     const std::size_t where = find_nonzero(slot.address, product);
-    if (where != kNoMismatch) fail("P5 calloc gives zeroes", slot.address + where, "byte %zu of %zu", where, product);
+    if (where != kNoMismatch && !Attack::was_written_)
+      fail("P5 calloc gives zeroes", slot.address + where, "byte %zu of %zu", where, product);
     paint(slot);
   }
 
@@ -343,7 +374,11 @@ class Runner {
     }
     if (failure_) return;
     const Request wanted = request(size, 1);
+    const bool must_die = old_address != nullptr && size != 0 && aftermath_.end_is_broken(old_address);
     void* const result = heap_.reallocate(thread, old_address, size);
+    if (must_die && result != nullptr && heap_.failures().injected() == wanted.injected) {
+      return fail("P14 a realloc did not find an overflow", old_address, "usable %zu", old.usable);
+    }
     if (old_address == nullptr) {
       if (settle(slot, thread, result, wanted)) paint(slot);
       return;
@@ -359,14 +394,19 @@ class Runner {
     if (result == nullptr) {
       check_refusal(wanted);
       const std::size_t usable = heap_.usable_size(thread, old_address);
-      if (usable != old.usable)
+      if (usable != old.usable && !aftermath_.flipped())
         fail("P6 a failed realloc keeps the size", old_address, "%zu, was %zu", usable, old.usable);
       check_contents(old);
       return;
     }
     model_.remove(old_address);
     if (!settle(slot, thread, result, wanted)) return;
-    const std::size_t where = find_mismatch(slot.address, old.usable, std::min(old.usable, size), old.fill);
+    if (slot.address != old_address) {
+      slot.stale = old_address;
+      slot.stale_usable = old.usable;
+    }
+    const std::size_t where =
+        old.spoiled ? kNoMismatch : find_mismatch(slot.address, old.usable, std::min(old.usable, size), old.fill);
     if (where != kNoMismatch) {
       fail("P6 realloc keeps contents", slot.address + where, "byte %zu, from %zu to %zu", where, old.usable, size);
     }
@@ -427,7 +467,7 @@ class Runner {
       case OpCode::usable_size: {
         const std::size_t usable = heap_.usable_size(thread, slot.address);
         const std::size_t expected = slot.address != nullptr ? model_.find(slot.address)->usable : 0;
-        if (usable != expected)
+        if (usable != expected && !aftermath_.flipped())
           fail("P4 the usable size does not change", slot.address, "%zu, was %zu", usable, expected);
         break;
       }
@@ -479,7 +519,11 @@ class Runner {
         break;
       }
       default:
-        misuse(op, slot, size);
+        if (is_attack(op.code)) {
+          Attack::attack(op, slot);
+        } else {
+          misuse(op, slot, size);
+        }
         break;
     }
   }
@@ -530,7 +574,7 @@ class Runner {
 
   void inspect(const Op& op) {
     static_cast<void>(op);
-    if (failure_ || provoking_ != nullptr) return;
+    if (failure_ || provoking_ != nullptr || over_) return;
     constexpr unsigned kSample = 32;
     if (thoroughness_ == Thoroughness::every_op) {
       check_everything();
@@ -548,7 +592,7 @@ class Runner {
   }
 
   void check_counts() {
-    if (failure_) return;
+    if (failure_ || aftermath_.flipped()) return;
     const HeapCounts counts = heap_.counts();
     if (counts.live_allocations != model_.live_allocations() || counts.live_bytes != model_.live_bytes()) {
       fail("P9 counts equal the model's", nullptr, "%llu allocations, %llu bytes; the model has %llu and %llu",
@@ -559,7 +603,7 @@ class Runner {
   }
 
   void check_invariants() {
-    if (failure_) return;
+    if (failure_ || aftermath_.any()) return;  // they say what an attacker did
     const Violation violation = heap_.verify();
     if (violation.invariant != nullptr) fail("P10 verify() holds", violation.where, "%s", violation.invariant);
   }
@@ -567,7 +611,7 @@ class Runner {
   /// For heaps that can tell what they keep: a free that was forgotten shows nowhere else.
   void check_nothing_is_kept() {
     if constexpr (requires(const H& heap) { heap.parts_in_use(); }) {
-      if (failure_) return;
+      if (failure_ || aftermath_.flipped()) return;
       for (unsigned thread = 0; thread < header_.threads; ++thread) heap_.exit_thread(thread);
       static_cast<void>(heap_.trim(0));
       const std::uint64_t parts = heap_.parts_in_use();
@@ -589,6 +633,8 @@ class Runner {
   Failure failure_;
   // Read after a jump out of the heap.
   const char* volatile provoking_ = nullptr;
+  const char* volatile provoking_too_ = nullptr;
+  const char* verdict_ = nullptr;
   bool over_ = false;
   Outcome outcome_ = Outcome::nothing;
   std::uint32_t fills_ = 0;

@@ -19,6 +19,8 @@ namespace stave::props {
 class StaveHeap {
  public:
   static constexpr bool kPoisons = true;
+  using Placement = stave::Placement;
+  using Claim = stave::Claim;
 
   /// Ends the process when the instance cannot be made.
   explicit StaveHeap(const HeapSetup& setup);
@@ -43,6 +45,7 @@ class StaveHeap {
     return instance_->reallocate(thread, pointer, size);
   }
   void deallocate(unsigned thread, void* pointer) { instance_->deallocate(thread, pointer); }
+  void deallocate(unsigned thread, void* pointer, const Claim& claim) { instance_->deallocate(thread, pointer, claim); }
   [[nodiscard]] std::size_t usable_size(unsigned thread, const void* pointer) {
     return instance_->usable_size(thread, pointer);
   }
@@ -63,6 +66,7 @@ class StaveHeap {
     const VerifyResult result = instance_->verify();
     return {result.invariant, result.where};
   }
+  [[nodiscard]] Placement placement(const void* address) const { return instance_->placement(address); }
   [[nodiscard]] char* region() const { return instance_->region(); }
   [[nodiscard]] std::size_t region_bytes() const { return instance_->region_bytes(); }
   [[nodiscard]] Escape& escape() { return escape_; }

@@ -117,10 +117,10 @@ void Instance::reset(std::uint64_t seed) {
   start(b, seed);
 }
 
-void* Instance::allocate(unsigned thread, std::size_t size) {
+void* Instance::allocate(unsigned thread, Request request) {
   Body& b = body(this);
   ThreadHeap* const heap = heap_of(b, thread);
-  return or_no_memory(heap == nullptr ? nullptr : stave::allocate(b.allocator, *heap, size));
+  return or_no_memory(heap == nullptr ? nullptr : stave::allocate(b.allocator, *heap, request));
 }
 
 void* Instance::allocate_zeroed(unsigned thread, std::size_t count, std::size_t size) {
@@ -150,9 +150,9 @@ void* Instance::reallocate(unsigned thread, void* pointer, std::size_t size) {
   return or_no_memory(heap == nullptr ? nullptr : b.allocator.reallocate(*heap, pointer, size));
 }
 
-void Instance::deallocate(unsigned thread, void* pointer) {
+void Instance::deallocate(unsigned thread, void* pointer, const Claim& claim) {
   Body& b = body(this);
-  stave::deallocate(b.allocator, heap_or_none(b, thread), pointer);
+  stave::deallocate(b.allocator, heap_or_none(b, thread), pointer, claim);
 }
 
 std::size_t Instance::usable_size(unsigned thread, const void* pointer) {
@@ -183,6 +183,55 @@ bool Instance::trim(unsigned thread) {
 
 VerifyResult Instance::verify() const { return body(this).allocator.verify(); }
 Stats Instance::stats() const { return body(this).allocator.stats(); }
+Placement Instance::placement(const void* address) const {
+  auto& allocator = const_cast<Allocator<InstanceStorage>&>(body(this).allocator);
+  const Constants& constants = allocator.constants;
+  const RegistryEntry entry = allocator.arena.registry.find(address_of(address));
+  Placement place;
+  const auto pages = [&place](Placement::Kind kind, std::uintptr_t start, std::uintptr_t first, std::size_t bytes) {
+    place.kind = kind;
+    place.start = reinterpret_cast<char*>(start);
+    place.first = reinterpret_cast<char*>(first);
+    place.end = place.last = place.first + bytes;
+  };
+  if (entry.is_chunk()) {
+    const SizeClass cls = entry.size_class();
+    const ClassShape& shape = constants.shapes[cls];
+    Chunk* const chunk = header_of(entry);
+    place.header = chunk;
+    place.header_bytes = sizeof *chunk + shape.line_count() * sizeof(SlotLine);
+    place.first = chunk->start() + shape.slots_offset;
+    place.last = place.first + (shape.content_bytes == 0 ? 0 : shape.slots_bytes);
+    place.kind = Placement::Kind::other;
+    const std::uintptr_t offset = address_of(address) - address_of(place.first);
+    if (offset >= shape.slots_bytes) return place;
+    place.kind = Placement::Kind::slot;
+    const std::size_t index = slot_index(shape.reciprocal, offset).index;
+    SlotLine* const line = chunk->lines() + index / 64;
+    place.start = place.first + index * shape.slot_size;
+    place.end = place.start + shape.content_bytes;
+    place.line = line;
+    place.notes = constants.contents.exact ? chunk->notes(shape.line_count()) + index : nullptr;
+    place.canary = has_canary(line, index % 64);
+    place.held = has_bit(allocator.held_in(*static_cast<ThreadHeap*>(chunk->owner), chunk, line), index % 64);
+  } else if (entry.kind() == UnitKind::large) {
+    if (const LargeRecord* const record = allocator.large.look(entry)) {
+      const bool live = record->state == LargeRecord::State::live;
+      pages(Placement::Kind::large, record->start(), record->base, live ? record->usable : 0);
+      place.header = const_cast<LargeRecord*>(record);
+      place.header_bytes = sizeof *record;
+    }
+  } else if (entry.kind() == UnitKind::sample) {
+    if (const SampleRecord* const record = allocator.samples.look(entry)) {
+      const bool live = record->state == SampleRecord::State::live;
+      pages(Placement::Kind::sample, record->base, record->data, live ? record->data_bytes : 0);
+    }
+  } else if (entry.kind() != UnitKind::none) {
+    place.kind = Placement::Kind::other;
+  }
+  return place;
+}
+
 char* Instance::region() const { return body(this).allocator.arena.pages.region(); }
 std::size_t Instance::region_bytes() const { return body(this).config.region_bytes; }
 

@@ -7,6 +7,7 @@
 #include <cstdint>
 
 #include "base/fault.hpp"
+#include "chunk/slot_notes.hpp"
 #include "heap/stats.hpp"
 #include "heap/verify.hpp"
 #include "policy/profile.hpp"
@@ -46,6 +47,28 @@ struct InstanceConfig {
   void* context = nullptr;
 };
 
+/// Where an address lies, and what an attacker finds there: for fuzzers that play one. Nothing is checked.
+struct Placement {
+  enum class Kind : std::uint8_t {
+    none,    ///< not the instance's, or its own records
+    slot,    ///< in a slot of a chunk
+    large,   ///< in a large block or its guards, live or freed
+    sample,  ///< in a guarded sample's place, live or freed
+    other,   ///< in a chunk's header, a guard, or a chunk that was given back
+  };
+  Kind kind = Kind::none;
+  bool held = false;       ///< a slot that was freed, and may not be handed out before it was looked at
+  bool canary = false;     ///< a canary lies in the slot's last 8 bytes
+  char* start = nullptr;   ///< of the slot, block or sample: what the program gets
+  char* end = nullptr;     ///< behind what of it has memory
+  char* first = nullptr;   ///< of the memory around that can be written: slots of a chunk, or the pages of what is live
+  char* last = nullptr;    ///< behind that
+  void* header = nullptr;  ///< of the chunk, or the record of the large block
+  std::size_t header_bytes = 0;
+  void* line = nullptr;   ///< of the slot: the words, of 8 bytes each, of it and its 63 neighbours
+  void* notes = nullptr;  ///< of the slot: two bytes. nullptr: nothing is remembered
+};
+
 /// An allocator instance. Functions take the number of the logical thread that acts, below `threads`.
 ///
 /// Errors are as for the functions of the C library with the same meaning: nullptr and errno.
@@ -62,13 +85,13 @@ class Instance {
   /// Allowed after a fault, and from a frame to which on_fault jumped.
   void reset(std::uint64_t seed);
 
-  [[nodiscard]] void* allocate(unsigned thread, std::size_t size);
+  [[nodiscard]] void* allocate(unsigned thread, Request request);
   [[nodiscard]] void* allocate_zeroed(unsigned thread, std::size_t count, std::size_t size);
   /// `alignment` must be a power of two, or the result is nullptr with EINVAL.
   [[nodiscard]] void* allocate_aligned(unsigned thread, std::size_t alignment, std::size_t size);
   /// realloc of the C library, glibc's reading: size 0 with a pointer frees and gives nullptr.
   [[nodiscard]] void* reallocate(unsigned thread, void* pointer, std::size_t size);
-  void deallocate(unsigned thread, void* pointer);
+  void deallocate(unsigned thread, void* pointer, const Claim& claim = {});
   [[nodiscard]] std::size_t usable_size(unsigned thread, const void* pointer);
 
   /// The logical thread ends: its heap becomes an orphan, which another thread may adopt. The number may be used
@@ -83,6 +106,7 @@ class Instance {
   /// Runs every numbered invariant (heap/verify.hpp) while no other call is under way. Touches nothing.
   [[nodiscard]] VerifyResult verify() const;
   [[nodiscard]] Stats stats() const;
+  [[nodiscard]] Placement placement(const void* address) const;
 
   /// First byte and size of the region: every slot and every header lies inside.
   [[nodiscard]] char* region() const;

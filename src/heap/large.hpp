@@ -95,6 +95,10 @@ class LargeBlocks {
     }
     return count;
   }
+  /// The record of a unit, whether it verifies or not; nullptr: there is none.
+  [[nodiscard]] const LargeRecord* look(RegistryEntry entry) const {
+    return entry.record() == 0 || entry.record() >= next_fresh_ ? nullptr : &at(entry.record());
+  }
   /// Whether the seal of a record holds.
   [[nodiscard]] bool verifies(const LargeRecord& record) const { return record.seal == seal(record, &record); }
 

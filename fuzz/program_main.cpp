@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// The targets whose inputs are programs of heap operations (props/ops.hpp), on a Stave instance. Any bytes are one;
+// every property of props/run_program.hpp is checked. They differ in what they let through, which is each one's own
+// file.
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+
+#include "fuzz/mutate.hpp"
+#include "fuzz/program_target.hpp"
+#include "props/stave_heap.hpp"
+
+extern "C" {
+int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size);
+std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t size, std::size_t max_size, unsigned seed);
+std::size_t LLVMFuzzerCustomCrossOver(const std::uint8_t* first, std::size_t first_size, const std::uint8_t* second,
+                                      std::size_t second_size, std::uint8_t* out, std::size_t max_size, unsigned seed);
+/// The engine's; absent from replaying builds.
+[[gnu::weak]] std::size_t LLVMFuzzerMutate(std::uint8_t* data, std::size_t size, std::size_t max_size);
+/// For standalone_main's --print and its summary.
+void stave_fuzzer_print(const std::uint8_t* data, std::size_t size, int as_c);
+std::uint64_t stave_fuzzer_operations();
+int LLVMFuzzerInitialize(int* argc, char*** argv);
+}
+
+namespace {
+using stave::fuzz::Filter;
+stave::fuzz::ProgramTarget<stave::props::StaveHeap> g_target;
+}  // namespace
+
+int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  g_target.run(
+      data, size, [](stave::props::StaveHeap&) {}, Filter());
+  return 0;
+}
+
+std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t size, std::size_t max_size, unsigned seed) {
+  return stave::fuzz::mutate_program(data, size, max_size, seed, LLVMFuzzerMutate);
+}
+
+std::size_t LLVMFuzzerCustomCrossOver(const std::uint8_t* first, std::size_t first_size, const std::uint8_t* second,
+                                      std::size_t second_size, std::uint8_t* out, std::size_t max_size, unsigned seed) {
+  return stave::fuzz::cross_over_programs(first, first_size, second, second_size, out, max_size, seed);
+}
+
+void stave_fuzzer_print(const std::uint8_t* data, std::size_t size, int as_c) {
+  stave::fuzz::print_program<Filter>(data, size, as_c != 0);
+}
+
+/// A run of the engine ends with how much was done; standalone_main says so itself.
+int LLVMFuzzerInitialize(int*, char***) {
+  if (LLVMFuzzerMutate == nullptr) return 0;
+  std::atexit([] {
+    const stave::fuzz::Tally& tally = g_target.tally();
+    const auto number = [](std::uint64_t n) { return static_cast<unsigned long long>(n); };
+    std::fprintf(stderr,
+                 "%llu programs of %llu records, %llu operations; misuse in %llu, of which %llu died by its name\n",
+                 number(tally.programs), number(tally.records), number(tally.requests), number(tally.attacked),
+                 number(tally.deaths));
+  });
+  return 0;
+}
+
+std::uint64_t stave_fuzzer_operations() { return g_target.tally().requests; }

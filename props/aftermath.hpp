@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// What a heap owes after misuse: the expectation table. One line for each thing that an attacker leaves behind:
+//
+//   left behind                            profiles              owed
+//   ------------------------------------   -------------------   ------------------------------------------------------
+//   bytes behind a live allocation that    those that watch      death by overflow (or underflow) when that allocation
+//   are watched: canary, slack, pages'     them                  is freed or resized, by whomever (a large block:
+//   unless rest                                                         the kernel then refuses access to its last
+//   page); perhaps
+//                                                                earlier, when its neighbour is
+//   the same of a slot that another        the same              nothing; perhaps that death, when its neighbour is
+//   freed thread freed and its owner did not collect yet bytes of a freed slot that is held     strict, fuzz death by
+//   write-after-free before the slot is handed
+//                                                                out; perhaps at any call of its owner
+//   other bytes of memory that is nobody's all                   nothing, but that calloc's zeros are not owed there
+//   bytes of another live allocation       all                   nothing: they were the program's to lose
+//   a bit of a chunk's header, its words,  all                   death by some name, at any call; never two owners of a
+//   its notes, or of a large record                              byte, a slot elsewhere than among slots, a change of
+//                                                                what is live, or calloc that is not zero
+//
+// Whatever else the heap does is a finding. The profiles' promises stand here once more, not read from options.def: a
+// table that is made of what it judges judges nothing.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+namespace stave::props {
+
+/// What a profile promises to find.
+struct Promises {
+  bool canary;    ///< 8 bytes at the end of a slot, where they lie
+  bool exact;     ///< the slack behind a request
+  bool zeroed;    ///< a slot is zero once it was freed
+  bool writes;    ///< writes to held slots
+  bool families;  ///< the wrong kind of free
+  bool sized;     ///< the wrong size
+  bool exactly;   ///< also one of the right class
+};
+
+[[nodiscard]] constexpr Promises promises_of(unsigned profile) {
+  constexpr Promises kTable[] = {
+      {false, false, false, false, false, false, false},  // light
+      {true, false, true, false, false, true, false},     // default
+      {true, true, true, true, true, true, false},        // strict
+      {true, true, true, true, true, true, true},         // fuzz
+  };
+  return kTable[profile % 4];
+}
+/// So much slack behind a request is watched, but for the canary.
+inline constexpr std::size_t kWatchedSlack = 64;
+
+/// Bytes that an attacker changed and that are owed an answer, or excuse one.
+class Aftermath {
+ public:
+  enum class Kind : std::uint8_t {
+    end,      ///< behind a live allocation, watched
+    pending,  ///< the same, but it was freed and not collected
+    held,     ///< in a freed slot, watched
+    nobodys,  ///< in memory that is nobody's, and not watched
+  };
+
+  void clear() { *this = Aftermath(); }
+
+  /// Notes that the byte at `at`, of the slot or block that starts at `slot`, is about to change for the first time
+  /// or once more. false: no more can be noted, and the byte must stay.
+  [[nodiscard]] bool note(Kind kind, const char* slot, char* at) {
+    for (std::size_t i = 0; i != count_; ++i) {
+      if (marks_[i].at == at) return true;
+    }
+    if (count_ == marks_.size()) return false;
+    marks_[count_++] = {at, slot, *at, kind};
+    return true;
+  }
+  void note_flip() { flipped_ = true; }
+
+  /// Whether something was done that excuses deaths.
+  [[nodiscard]] bool any() const { return flipped_ || count_ != 0; }
+  [[nodiscard]] bool flipped() const { return flipped_; }
+
+  /// Whether freeing or resizing the allocation at `slot` must end in death.
+  [[nodiscard]] bool end_is_broken(const char* slot) const {
+    return find([slot](const Mark& mark) { return mark.kind == Kind::end && mark.slot == slot && mark.changed(); });
+  }
+  /// Whether handing out [from, to) hides a write that had to be found.
+  [[nodiscard]] bool hides_write(const char* from, const char* to) const {
+    return find([=](const Mark& mark) { return mark.kind == Kind::held && mark.is_in(from, to) && mark.changed(); });
+  }
+  /// Whether bytes of [from, to) need not be zero.
+  [[nodiscard]] bool excuses_bytes(const char* from, const char* to) const {
+    return find([=](const Mark& mark) { return mark.is_in(from, to); });
+  }
+  /// [from, to) was handed out, or the slot that starts at `from` was freed: what was there before is forgotten.
+  void forget(const char* from, const char* to) {
+    std::size_t kept = 0;
+    for (std::size_t i = 0; i != count_; ++i) {
+      if (!marks_[i].is_in(from, to)) marks_[kept++] = marks_[i];
+    }
+    count_ = kept;
+  }
+  /// Forgets what lies where nothing can be read any more.
+  template <class CanBeRead>
+  void keep_if(CanBeRead can_be_read) {
+    std::size_t kept = 0;
+    for (std::size_t i = 0; i != count_; ++i) {
+      if (can_be_read(marks_[i].at)) marks_[kept++] = marks_[i];
+    }
+    count_ = kept;
+  }
+  /// Whether the end of an allocation is still as the attacker left it. (A held slot need not be used again.)
+  [[nodiscard]] bool owes() const {
+    return find([](const Mark& mark) { return mark.kind == Kind::end && mark.changed(); });
+  }
+
+  /// Whether a death by this fault can come from what was done.
+  [[nodiscard]] bool explains(std::string_view fault) const {
+    if (flipped_) return explains_flip(fault);
+    if (fault == "overflow" || fault == "underflow") {
+      return find([](const Mark& m) { return m.kind == Kind::end || m.kind == Kind::pending; });
+    }
+    return fault == "write-after-free" && find([](const Mark& m) { return m.kind == Kind::held; });
+  }
+
+ private:
+  struct Mark {
+    char* at;
+    const char* slot;
+    char before;
+    Kind kind;
+
+    [[nodiscard]] bool changed() const { return *at != before; }
+    [[nodiscard]] bool is_in(const char* from, const char* to) const { return at >= from && at < to; }
+  };
+
+  template <class Is>
+  [[nodiscard]] bool find(Is is) const {
+    for (std::size_t i = 0; i != count_; ++i) {
+      if (is(marks_[i])) return true;
+    }
+    return false;
+  }
+  /// Bits of headers and notes look like many a misuse; none of them is a crash, or a failure of our own.
+  [[nodiscard]] static bool explains_flip(std::string_view fault) {
+    for (const std::string_view name :
+         {"corrupt-header", "corrupt-bitmap", "corrupt-list", "corrupt-record", "double-free", "freed-pointer",
+          "never-allocated", "interior-pointer", "misaligned-pointer", "overflow", "underflow", "write-after-free",
+          "family-mismatch", "size-mismatch"}) {
+      if (fault == name) return true;
+    }
+    return false;
+  }
+
+  std::array<Mark, 256> marks_;
+  std::size_t count_ = 0;
+  bool flipped_ = false;
+};
+
+}  // namespace stave::props

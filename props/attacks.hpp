@@ -1,0 +1,352 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// Attacks on a heap: how misuse that does not end a program is carried out, and what it leaves behind (aftermath.hpp).
+#pragma once
+
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <cstring>
+
+#include "props/aftermath.hpp"
+#include "props/heap_concept.hpp"
+#include "props/ops.hpp"
+#include "props/reference_heap.hpp"
+
+namespace stave::props {
+
+/// Whether the heap shows where things lie, so that it can be attacked; only Stave does.
+template <class H>
+concept Attackable = requires(const H& heap, const void* address) {
+  heap.placement(address);
+};
+
+/// The part of a Runner (Self) that attacks its heap. Of heaps that cannot be attacked it does nothing.
+template <class Self, class H>
+class Attacks {
+ protected:
+  void begin(const Header&) {}
+  template <class Slot>
+  void attack(const Op&, Slot&) {}
+  void check_place(const char*, std::size_t) {}
+  void forget_what_is_gone() {}
+
+  Aftermath aftermath_;
+  unsigned attacks_ = 0;
+  bool was_written_ = false;
+};
+
+template <class Self, Attackable H>
+class Attacks<Self, H> {
+  using Placement = typename H::Placement;
+  using Claim = typename H::Claim;
+  using Kind = typename Placement::Kind;
+
+ protected:
+  void begin(const Header& header) {
+    aftermath_.clear();
+    promises_ = promises_of(header.profile);
+    attacks_ = 0;
+    was_written_ = false;
+  }
+
+  template <class Slot>
+  void attack(const Op& op, Slot& slot) {
+    switch (op.code) {
+      case OpCode::overflow_write:
+      case OpCode::overflow_nul:
+      case OpCode::write_beyond:
+      case OpCode::underflow_write:
+        if (slot.address != nullptr) write_around(op, slot.address, self().model_.find(slot.address)->usable);
+        break;
+      case OpCode::write_freed: {
+        const Written written = decode_write(op);
+        const std::size_t room = slot.stale_usable;
+        if (slot.stale == nullptr || room == 0) break;
+        write(slot.stale + (op.argument >> 8U) % room, written.count, written.value);
+        break;
+      }
+      case OpCode::free_stale:
+      case OpCode::realloc_stale:
+      case OpCode::usable_size_stale:
+        use_stale(op, slot);
+        break;
+      case OpCode::free_other_family:
+      case OpCode::free_other_size:
+      case OpCode::free_other_alignment:
+        free_as_other(op, slot);
+        break;
+      case OpCode::forge_chunk:
+      case OpCode::free_in_large:
+        forge(op, slot);
+        break;
+      case OpCode::touch_guard:
+      case OpCode::touch_freed:
+        touch(op, slot);
+        break;
+      default:
+        flip(op, slot);
+        break;
+    }
+  }
+
+  /// What was handed out begins where a slot or block does, and hides no write that had to be found.
+  void check_place(char* address, std::size_t size) {
+    if (attacks_ == 0) return;
+    const Placement place = self().heap_.placement(address);
+    char* const end = place.kind == Kind::slot ? place.end : address + size;
+    const bool in_place = place.start == address && (size == 0 || (address >= place.first && end <= place.last));
+    if (place.kind == Kind::none || place.kind == Kind::other || !in_place) {
+      self().fail("P14 an allocation lies where none can", address, "size %zu", size);
+      return;
+    }
+    forget_what_is_gone();
+    if (aftermath_.hides_write(address, end))
+      self().fail("P14 a written slot was handed out", address, "size %zu", size);
+    was_written_ = promises_.zeroed && place.kind == Kind::slot && aftermath_.excuses_bytes(address, end);
+    aftermath_.forget(address, end);
+  }
+  void forget_what_is_gone() {
+    if (!aftermath_.any()) return;
+    aftermath_.keep_if([&](const char* at) {
+      const Placement place = self().heap_.placement(at);
+      return at >= place.first && at < place.last;
+    });
+  }
+
+  Aftermath aftermath_;
+  unsigned attacks_ = 0;      ///< acts of misuse that had their effect
+  bool was_written_ = false;  ///< what was handed out last need not be zero
+
+ private:
+  [[nodiscard]] Self& self() { return static_cast<Self&>(*this); }
+
+  void write_around(const Op& op, char* address, std::size_t usable) {
+    const Written written = decode_write(op);
+    if (op.code == OpCode::underflow_write) {
+      write(address - written.count, written.count, written.value);
+    } else {
+      write(address + usable + written.gap, written.count, written.value);
+    }
+  }
+
+  /// Writes what can be written without a fault, byte by byte, and notes what is owed.
+  void write(char* from, unsigned count, std::uint8_t value) {
+    for (char* at = from; at != from + count; ++at) {
+      const Placement place = self().heap_.placement(at);
+      if (at < place.first || at >= place.last) continue;
+      if (*at == static_cast<char>(value)) continue;
+      Allocation* const live = self().model_.find(place.start);
+      const bool is_slot = place.kind == Kind::slot;
+      if (live != nullptr && at >= live->address && at < live->address + live->usable) {
+        live->spoiled = true;
+      } else if (live != nullptr) {
+        if (!is_watched(place, *live, at)) {
+          // Slack that nobody looks at.
+        } else if (!aftermath_.note(Aftermath::Kind::end, place.start, at)) {
+          continue;
+        }
+      } else {
+        const bool is_found = is_slot && place.held && promises_.writes;
+        const bool has_canary = is_slot && place.canary && at >= place.end - 8;
+        const auto kind = is_found     ? Aftermath::Kind::held
+                          : has_canary ? Aftermath::Kind::pending
+                                       : Aftermath::Kind::nobodys;
+        if (!aftermath_.note(kind, place.start, at)) continue;
+      }
+      *at = static_cast<char>(value);
+      ++attacks_;
+    }
+  }
+  [[nodiscard]] bool is_watched(const Placement& place, const Allocation& live, const char* at) const {
+    if (place.kind == Kind::sample) return true;
+    const char* const end = live.address + live.size;
+    const bool in_slack = promises_.exact && at >= end && at < end + kWatchedSlack;
+    if (place.kind != Kind::slot) return in_slack || (promises_.exact && at < live.address);
+    const bool in_canary = place.canary && at >= place.end - 8;
+    // Slack is filled in whole words.
+    return in_canary || (in_slack && at < align_to_word(end + kWatchedSlack));
+  }
+  [[nodiscard]] static const char* align_to_word(const char* at) {
+    return at - reinterpret_cast<std::uintptr_t>(at) % sizeof(std::uint64_t);
+  }
+
+  template <class Slot>
+  void use_stale(const Op& op, Slot& slot) {
+    char* const stale = slot.stale;
+    if (stale == nullptr) return;
+    const unsigned thread = other_thread(slot.owner, op.detail, self().header_.threads);
+    if (self().model_.find(stale) != nullptr) {
+      // A stale free of what was legally handed out again: nothing is owed after it.
+      self().over_ = true;
+      self().verdict_ = "stale";
+      return;
+    }
+    const Placement place = self().heap_.placement(stale);
+    ++attacks_;
+    const bool frees = op.code == OpCode::free_stale;
+    const char* const freed = frees ? "double-free" : "freed-pointer";
+    self().provoking_ = freed;
+    if (place.kind == Kind::none) {
+      self().provoking_ = "foreign-pointer";
+    } else if (place.kind == Kind::other) {
+      self().provoking_too_ = "interior-pointer";
+    } else if (place.start != stale) {  // what lies there now is of another size
+      self().provoking_ = "interior-pointer";
+    } else {
+      self().provoking_too_ = "never-allocated";
+    }
+    if (frees) {
+      self().heap_.deallocate(thread, stale);
+    } else if (op.code == OpCode::realloc_stale) {
+      static_cast<void>(self().heap_.reallocate(thread, stale, 100));
+    } else {
+      static_cast<void>(self().heap_.usable_size(thread, stale));
+    }
+  }
+
+  /// The same free that says something of the allocation: all is well if what it says is right, or not looked at.
+  template <class Slot>
+  void free_as_other(const Op& op, Slot& slot) {
+    if (slot.address == nullptr) return;
+    Allocation& live = *self().model_.find(slot.address);
+    const Placement place = self().heap_.placement(slot.address);
+    Claim claim;
+    const char* fault = nullptr;
+    if (op.code == OpCode::free_other_family) {
+      claim.family = static_cast<decltype(claim.family)>(1 + op.argument % 3);
+      if (promises_.families) fault = "family-mismatch";
+    } else if (op.code == OpCode::free_other_size) {
+      claim.size = other_size(op, live.size);
+      if (promises_.sized && !size_may_be(place, live, claim.size)) fault = "size-mismatch";
+    } else {
+      claim.alignment_log2 = 4 + op.argument % 17;
+      const std::uintptr_t mask = (std::uintptr_t{1} << claim.alignment_log2) - 1;
+      if (promises_.sized && (reinterpret_cast<std::uintptr_t>(slot.address) & mask) != 0) fault = "alignment-mismatch";
+    }
+    ++attacks_;
+    self().check_contents(live);
+    if (self().failure_) return;
+    ++self().requests_;
+    self().provoking_ = fault;
+    self().heap_.deallocate(other_thread(slot.owner, op.detail, self().header_.threads), slot.address, claim);
+    if (fault != nullptr) return;
+    self().model_.remove(slot.address);
+    slot.address = nullptr;
+  }
+  /// Whether a free may name this size: the right one, or one that would be served alike.
+  [[nodiscard]] bool size_may_be(const Placement& place, const Allocation& live, std::size_t size) {
+    if (size == live.size) return true;
+    if (promises_.exactly || place.kind == Kind::sample) return false;
+    if (place.kind == Kind::large) {
+      const auto pages = [&](std::size_t bytes) { return (std::max<std::size_t>(bytes, 1) + page_ - 1) / page_; };
+      return pages(size) == pages(live.size);
+    }
+    const auto slot_size = static_cast<std::size_t>(place.end - place.start);
+    const std::size_t capacity = slot_size - (place.canary ? 8 : 0);
+    const std::size_t needs = std::max<std::size_t>(size, 1) + (promises_.exact ? 8 : 0);  // a canary always
+    if (size <= capacity && size >= capacity / 2) return true;  // what realloc may have left where it was
+    return size != 0 && self().sizes_.class_of(needs) == slot_size;
+  }
+
+  /// Frees what is not Stave's, though it looks like it.
+  template <class Slot>
+  void forge(const Op& op, Slot& slot) {
+    constexpr std::uintptr_t kUnit = 65536;
+    alignas(kUnit) static char forged[kUnit];
+    const auto copy_header = [&](char* unit) {
+      const Placement place = slot.address != nullptr ? self().heap_.placement(slot.address) : Placement();
+      if (place.kind != Kind::slot) return std::size_t{4096 + op.argument % 1024 * 16};
+      const auto offset = reinterpret_cast<std::uintptr_t>(place.header) % kUnit;
+      std::memcpy(unit + offset, place.header, std::min<std::size_t>(place.header_bytes, kUnit - offset));
+      return static_cast<std::size_t>(reinterpret_cast<std::uintptr_t>(slot.address) % kUnit);
+    };
+    if (op.code == OpCode::forge_chunk) {
+      const std::size_t offset = copy_header(forged);
+      ++attacks_;
+      self().provoking_ = "foreign-pointer";
+      self().heap_.deallocate(op.thread, forged + offset);
+      return;
+    }
+    const char* start = nullptr;
+    self().model_.for_each_live([&](const Allocation& live) {
+      if (live.usable >= 3 * kUnit) start = live.address;
+    });
+    if (start == nullptr) return;
+    Allocation* const block = self().model_.find(start);
+    char* const unit = block->address + (kUnit - reinterpret_cast<std::uintptr_t>(block->address) % kUnit) % kUnit;
+    const std::size_t offset = copy_header(unit);
+    block->spoiled = true;
+    if (unit + offset == block->address) return;
+    ++attacks_;
+    self().provoking_ =
+        reinterpret_cast<std::uintptr_t>(unit + offset) % 8 != 0 ? "misaligned-pointer" : "interior-pointer";
+    self().heap_.deallocate(op.thread, unit + offset);
+  }
+
+  /// What must fault. Guards are owed as far as the kernel grants them.
+  template <class Slot>
+  void touch(const Op& op, const Slot& slot) {
+    const bool freed = op.code == OpCode::touch_freed;
+    const char* const address = freed ? slot.stale : slot.address;
+    if (address == nullptr || self().heap_.failures().injected() != 0) return;
+    const Placement place = self().heap_.placement(address);
+    const bool is_pages = place.kind == Kind::large || place.kind == Kind::sample;
+    ++attacks_;
+    if (freed) {
+      const bool is_gone = self().model_.find(place.start) == nullptr;
+      if (is_pages && is_gone && can_be_read(address)) {
+        self().fail("P14 freed memory can be read", address, "large or a sample");
+      }
+      return;
+    }
+    if (place.kind == Kind::slot && place.end == place.start && can_be_read(address)) {
+      self().fail("P14 what a request of nothing gave can be read", address, "profile %u", self().header_.profile);
+    }
+    if (!is_pages || self().header_.guard_by_protect) return;
+    for (char* const guard : {place.first - 1, place.last}) {
+      if (can_be_read(guard)) self().fail("P14 a guard can be read", guard, "beside %p", slot.address);
+    }
+  }
+  /// The kernel reads it, or says that it cannot.
+  [[nodiscard]] static bool can_be_read(const char* address) {
+    char byte = 0;
+    const iovec here{&byte, 1};
+    const iovec there{const_cast<char*>(address), 1};
+    return process_vm_readv(getpid(), &here, 1, &there, 1, 0) == 1;
+  }
+
+  /// One bit of what is the allocator's own, in memory that an attacker who writes anywhere can reach.
+  template <class Slot>
+  void flip(const Op& op, const Slot& slot) {
+    if (slot.address == nullptr) return;
+    const Placement place = self().heap_.placement(slot.address);
+    void* target = nullptr;
+    std::size_t bytes = 0;
+    if (op.code == OpCode::flip_header && place.kind == Kind::slot) {
+      target = place.header;
+      bytes = place.header_bytes;
+    } else if (op.code == OpCode::flip_line) {
+      target = place.line;
+      bytes = 64;
+    } else if (op.code == OpCode::flip_notes) {
+      target = place.notes;
+      bytes = 2;
+    } else if (op.code == OpCode::flip_large_record && place.kind == Kind::large) {
+      target = place.header;
+      bytes = place.header_bytes;
+    }
+    if (target == nullptr) return;
+    const std::size_t bit = op.argument % (8 * bytes);
+    static_cast<unsigned char*>(target)[bit / 8] ^= static_cast<unsigned char>(1U << bit % 8);
+    aftermath_.note_flip();
+    ++attacks_;
+  }
+
+  Promises promises_{};
+  std::size_t page_ = static_cast<std::size_t>(getpagesize());
+};
+
+}  // namespace stave::props
