@@ -8,6 +8,7 @@
 #include "base/bits.hpp"
 #include "os/kernel.hpp"
 #include "os/lock.hpp"
+#include "os/sanitizer.hpp"
 
 namespace stave {
 namespace {
@@ -25,7 +26,7 @@ constexpr std::uintptr_t kSmallestPage = 4096;
 ///
 /// What follows a frame need not be the thread's stack: a coroutine's ends anywhere, perhaps before a page without
 /// access. So each page is asked for before it is read. Frames ascend, or a loop would never end.
-void follow(std::uintptr_t frame, CallStack& calls) {
+STAVE_READS_ANY_WORD void follow(std::uintptr_t frame, CallStack& calls) {
   std::uintptr_t readable = 1;  // a page of which this is known; the first one is asked for like any other
   for (std::uintptr_t at = frame;;) {
     for (const std::uintptr_t word : {at, at + sizeof(std::uintptr_t)}) {
