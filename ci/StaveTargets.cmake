@@ -23,11 +23,15 @@ if(STAVE_WERROR)
 endif()
 
 if(STAVE_SANITIZE)
+  if(STAVE_INSTRUMENT)
+    add_compile_options("-fsanitize=${STAVE_SANITIZE}" -fno-sanitize-recover=all -fno-omit-frame-pointer)
+    add_link_options("-fsanitize=${STAVE_SANITIZE}")
+  endif()
   # The core is compiled without RTTI, so that UBSan's check of virtual calls cannot work.
-  add_compile_options("-fsanitize=${STAVE_SANITIZE}" -fno-sanitize=vptr -fno-sanitize-recover=all -fno-omit-frame-pointer)
-  add_link_options("-fsanitize=${STAVE_SANITIZE}" -fno-sanitize=vptr)
+  add_compile_options(-fno-sanitize=vptr)
+  add_link_options(-fno-sanitize=vptr)
 endif()
-if(STAVE_FUZZ_ENGINE)
+if(STAVE_FUZZ_ENGINE AND STAVE_INSTRUMENT)
   # Coverage is recorded everywhere; the engine itself, which brings a main, is linked to fuzzers alone.
   add_compile_options(-fsanitize=fuzzer-no-link)
   add_link_options(-fsanitize=fuzzer-no-link)
@@ -227,6 +231,10 @@ endfunction()
 # fuzz_<NAME>, a program with LLVMFuzzerTestOneInput. It is linked to STAVE_FUZZ_ENGINE (preset fuzz), or else to
 # fuzz/standalone_main.cpp, which runs the files and the directories of files that it is given. Either way
 # fuzz.<NAME>.replay runs every file of corpus/fuzz_<NAME>, which must exist: an empty replay proves nothing.
+#
+# Target stave_fuzzer_packages, then `cmake --install BUILD --component fuzzers --prefix OUT` (ci/build-fuzzers) make a folder
+# as OSS-Fuzz wants it: the fuzzers, their seeds as fuzz_<NAME>_seed_corpus.zip, and fuzz/fuzz_<NAME>.dict and .options where
+# there are such.
 function(stave_fuzzer name)
   cmake_parse_arguments(PARSE_ARGV 1 arg "" "TIMEOUT;CORE" "SOURCES;LIBRARIES;DEFINITIONS")
   if(arg_UNPARSED_ARGUMENTS)
@@ -249,7 +257,10 @@ function(stave_fuzzer name)
   target_compile_definitions(fuzz_${name} PRIVATE ${arg_DEFINITIONS})
   target_link_libraries(fuzz_${name} PRIVATE ${arg_CORE} ${arg_LIBRARIES} Threads::Threads)
   if(STAVE_FUZZ_ENGINE)
-    target_link_options(fuzz_${name} PRIVATE ${STAVE_FUZZ_ENGINE})
+    # A flag or an archive; archives serve what stands in front of them.
+    separate_arguments(engine UNIX_COMMAND "${STAVE_FUZZ_ENGINE}")
+    target_link_libraries(fuzz_${name} PRIVATE ${engine})
+    stave_package_fuzzer(${name} "${seeds}")
     # -runs=0: each file of the corpus once, nothing new.
     add_test(NAME fuzz.${name}.replay COMMAND fuzz_${name} -runs=0 "${corpus}")
   else()
@@ -261,4 +272,32 @@ function(stave_fuzzer name)
     add_custom_target(stave_fuzzers)
   endif()
   add_dependencies(stave_fuzzers fuzz_${name})
+endfunction()
+
+# These damage memory or commit misuse on purpose, and look for Stave's own reports. A sanitizer that looks at each access
+# reports first what they do: its builds have no packages of them.
+set(STAVE_DAMAGING_FUZZERS attack metadata)
+
+# stave_package_fuzzer(NAME SEEDS): called by stave_fuzzer.
+function(stave_package_fuzzer name seeds)
+  if(NOT TARGET stave_fuzzer_packages)
+    add_custom_target(stave_fuzzer_packages)
+  endif()
+  if(name IN_LIST STAVE_DAMAGING_FUZZERS AND STAVE_SANITIZE MATCHES "address|memory")
+    return()
+  endif()
+  set(archive "${CMAKE_CURRENT_BINARY_DIR}/fuzz_${name}_seed_corpus.zip")
+  list(TRANSFORM seeds REPLACE "^.*/" "" OUTPUT_VARIABLE names)
+  add_custom_command(OUTPUT "${archive}"
+    COMMAND "${CMAKE_COMMAND}" -E tar cf "${archive}" --format=zip --mtime=2000-01-01 -- ${names}
+    WORKING_DIRECTORY "${PROJECT_SOURCE_DIR}/corpus/fuzz_${name}" DEPENDS ${seeds} VERBATIM)
+  add_custom_target(fuzz_${name}_seeds DEPENDS "${archive}")
+  add_dependencies(stave_fuzzer_packages fuzz_${name} fuzz_${name}_seeds)
+  # (EXCLUDE_FROM_ALL: they are no part of what users install.)
+  install(TARGETS fuzz_${name} DESTINATION . COMPONENT fuzzers EXCLUDE_FROM_ALL)
+  install(FILES "${archive}" DESTINATION . COMPONENT fuzzers EXCLUDE_FROM_ALL)
+  foreach(kind dict options)
+    install(FILES "${PROJECT_SOURCE_DIR}/fuzz/fuzz_${name}.${kind}" DESTINATION . COMPONENT fuzzers EXCLUDE_FROM_ALL
+      OPTIONAL)
+  endforeach()
 endfunction()
