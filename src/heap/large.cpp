@@ -309,7 +309,8 @@ void LargeBlocks<S>::free(LargeRecord* record, bool may_spare) {
   withdraw(*record);
 #endif
   const std::size_t most = constants_->options.quarantine_large_kb << 10;
-  while (held_first_ != 0 && (held_count_ > kMostHeld || held_bytes_ > most) && drop_oldest_held()) continue;
+  // The latest one stays, however large it is: its addresses alone are kept, and a second free at once is known.
+  while (held_first_ != held_last_ && (held_count_ > kMostHeld || held_bytes_ > most) && drop_oldest_held()) continue;
 }
 
 /// One mapping without access takes the place of the block: its memory is gone and every stale pointer faults. Where

@@ -391,6 +391,18 @@ TEST_P(Large, no_pages_are_kept_of_sparse_or_huge_blocks_nor_after_trim_nor_with
   EXPECT_FALSE(kept(without, kLarge, kLarge, false));
 }
 
+TEST_P(Large, that_was_freed_last_is_known_however_large_it_was) {
+  TestHeap heap(setup(4096, 1));
+  void* const first = heap.allocate(0, 2 * kLarge);
+  void* const second = heap.allocate(0, 2 * kLarge);
+  heap.deallocate(0, first);
+  EXPECT_STREQ(heap.verify(), "");
+  EXPECT_EQ(read_end(static_cast<char*>(first)), -SIGSEGV);
+  heap.deallocate(0, second);
+  EXPECT_EQ(heap.entry(first).kind(), UnitKind::none);
+  EXPECT_STREQ(heap.death_of([&] { heap.deallocate(0, second); }), "double-free");
+}
+
 TEST_P(Large, quarantine_is_bounded_by_number) {
   TestHeap heap(setup(8192));
   for (int i = 0; i != 600; ++i) heap.deallocate(0, heap.allocate(0, kLargestSlot + 1));
