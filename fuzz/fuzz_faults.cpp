@@ -57,8 +57,8 @@ Plan decode_plan(const std::uint8_t* data, std::size_t size) {
 /// calls that fail do most harm.
 class DenseHeap : public props::StaveHeap {
  public:
-  using StaveHeap::StaveHeap;
   using StaveHeap::deallocate;
+  using StaveHeap::StaveHeap;
 
   void deallocate(unsigned thread, void* pointer) {
     constexpr std::size_t kSmallest = std::size_t{256} << 10U;
