@@ -270,6 +270,31 @@ std::map<std::string, Program> attack_seeds(bool metadata) {
       }
     }
   }
+  if (!metadata) return seeds;
+  // A bit of what is live goes, in a word of a chunk that was closed since, or is closed later: of more chunks than
+  // stay open. What is freed around it then makes the chunk serve again. (Which bits are of slots that stay, the seed
+  // decides.)
+  for (unsigned bit = 0; bit != 16; ++bit) {
+    Seed seed(1, 0);
+    seed.header([](Header& header) {
+      header.version = 2;
+      header.misuse_allowed = true;
+    });
+    const auto use_up = [&seed] {
+      for (unsigned pile = 0; pile != 8; ++pile) seed.op(pile_up, 0, pile % 4, bytes(20000), 255);
+    };
+    const bool closed = bit % 2 == 0;
+    for (unsigned slot = 0; slot != 12; ++slot) seed.op(malloc_op, 0, slot, bytes(20000));
+    if (closed) use_up();
+    seed.op(flip_line, 0, 0, bit);
+    if (!closed) {
+      for (unsigned slot = 12; slot != 16; ++slot) seed.op(malloc_op, 0, slot, bytes(20000));
+      use_up();
+    }
+    for (unsigned pile = 0; pile != 4; ++pile) seed.op(pile_free, 0, pile, 1, 99);
+    use_up();
+    seeds["live_bit_" + std::to_string(bit) + (closed ? "_of_a_closed_chunk" : "_of_an_open_chunk")] = seed.program();
+  }
   return seeds;
 }
 

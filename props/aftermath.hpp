@@ -69,7 +69,10 @@ class Aftermath {
   /// or once more. false: no more can be noted, and the byte must stay.
   [[nodiscard]] bool note(Kind kind, const char* slot, char* at) {
     for (std::size_t i = 0; i != count_; ++i) {
-      if (marks_[i].at == at) return true;
+      if (marks_[i].at != at) continue;
+      // What was written before may have been cleared meanwhile, and what lies there may be another thing now.
+      if (!marks_[i].changed()) marks_[i] = {at, slot, *at, kind};
+      return true;
     }
     if (count_ == marks_.size()) return false;
     marks_[count_++] = {at, slot, *at, kind};
