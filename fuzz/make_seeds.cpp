@@ -245,11 +245,13 @@ std::map<std::string, Program> heap_seeds() {
 /// before was freed, neighbours live, and afterwards the class is used up and the victim freed.
 std::map<std::string, Program> attack_seeds(bool metadata) {
   constexpr const char* kProfiles[] = {"light", "default", "strict", "fuzz"};
-  const std::map<std::string, std::size_t> sizes = {{"small", 100}, {"medium", 20000}, {"large", 400000}};
+  const std::map<std::string, std::size_t> sizes = {
+      {"nothing", 0}, {"small", 100}, {"medium", 20000}, {"large", 400000}};
   std::map<std::string, Program> seeds;
   for (const OpCode code : attack_ops()) {
     if (is_flip(code) != metadata) continue;
     for (const auto& [kind, size] : sizes) {
+      if (size == 0 && code != touch_guard && code != free_stale) continue;
       for (unsigned profile = 0; profile != std::size(kProfiles); ++profile) {
         Seed seed(2, profile);
         seed.header([](Header& header) {
@@ -257,10 +259,15 @@ std::map<std::string, Program> attack_seeds(bool metadata) {
           header.misuse_allowed = true;
         });
         for (unsigned slot = 0; slot != 4; ++slot) seed.op(malloc_op, slot % 2, slot, bytes(size + slot));
-        seed.op(free_op, 0, 1).op(code, 0, 1, 0x141, 12).op(code, 0, 0, 0x141, 12).op(code, 0, 2, 0x243, 12);
-        seed.op(pile_up, 0, 0, bytes(size < 65536 ? size : 60000), size < 1000 ? 255 : 20)
-            .op(free_op, 0, 2)
-            .op(pile_free, 1, 0, 3, 255)
+        // One by its owner and one by another thread: held, and not collected yet.
+        seed.op(free_op, 0, 1).op(free_op, 0, 2);
+        for (const unsigned slot : {2U, 1U, 0U, 3U}) seed.op(code, 0, slot, 0x141, 12);
+        for (unsigned pile = 0; pile != 4; ++pile) {
+          seed.op(pile_up, 0, pile, bytes(size < 65536 ? size : 60000), size < 1000 ? 255 : 20);
+        }
+        seed.op(pile_free, 1, 0, 3, 255)
+            .op(pile_free, 0, 1, 2, 255)
+            .op(pile_up, 0, 0, bytes(size < 65536 ? size : 60000), size < 1000 ? 255 : 20)
             .op(calloc_op, 0, 1, bytes(size))
             .op(realloc_op, 0, 0, bytes(size / 2))
             .op(free_remote, 0, 3);
@@ -271,6 +278,19 @@ std::map<std::string, Program> attack_seeds(bool metadata) {
     }
   }
   if (!metadata) return seeds;
+  // A bit of each word of a header, and of its first line.
+  for (unsigned word = 0; word != 24; ++word) {
+    Seed seed(2);
+    seed.header([](Header& header) {
+      header.version = 2;
+      header.misuse_allowed = true;
+    });
+    for (unsigned slot = 0; slot != 8; ++slot) seed.op(malloc_op, slot % 2, slot, bytes(100));
+    seed.op(pile_up, 0, 0, bytes(100), 255).op(flip_header, 0, 0, word * 64 + 17).op(free_op, 1, 0).op(free_op, 0, 2);
+    seed.op(pile_up, 0, 1, bytes(100), 255).op(pile_up, 0, 2, bytes(100), 255).op(pile_up, 0, 3, bytes(100), 255);
+    seed.op(pile_free, 1, 0, 2, 255).op(pile_free, 0, 1, 1, 255).op(trim, 0, 0).op(pile_up, 0, 0, bytes(100), 255);
+    seeds["header_word_" + std::to_string(word)] = seed.program();
+  }
   // A bit of what is live goes, in a word of a chunk that was closed since, or is closed later: of more chunks than
   // stay open. What is freed around it then makes the chunk serve again. (Which bits are of slots that stay, the seed
   // decides.)
