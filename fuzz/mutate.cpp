@@ -74,6 +74,9 @@ Op random_op(Dice& dice, const props::Header& header) {
   op.slot = static_cast<std::uint8_t>(dice.below(dice.below(2) == 0 ? 8 : props::kSlots));
   op.detail = static_cast<std::uint8_t>(dice.below(256));
   op.argument = edge_argument(dice);
+  // A full pile takes as long as fifty programs without one.
+  const bool is_pile = op.code == OpCode::pile_up || op.code == OpCode::pile_free;
+  if (is_pile && dice.below(8) != 0) op.detail %= 16;
   return op;
 }
 
