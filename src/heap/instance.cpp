@@ -213,7 +213,9 @@ Placement Instance::placement(const void* address) const {
     place.line = line;
     place.notes = constants.contents.exact ? chunk->notes(shape.line_count()) + index : nullptr;
     place.canary = has_canary(line, index % 64);
-    place.held = has_bit(allocator.held_in(*static_cast<ThreadHeap*>(chunk->owner), chunk, line), index % 64);
+    // Of a header that an attacker changed nothing is believed.
+    place.held = header_holds(constants.keys.header, chunk, entry) &&
+                 has_bit(allocator.held_in(*static_cast<ThreadHeap*>(chunk->owner), chunk, line), index % 64);
   } else if (entry.kind() == UnitKind::large) {
     if (const LargeRecord* const record = allocator.large.look(entry)) {
       const bool live = record->state == LargeRecord::State::live;
