@@ -349,7 +349,9 @@ struct Allocator {
     if (chunk->available() >= chunk->notify_at) [[unlikely]]
       chunk_gained(heap, chunk);
   }
-  [[nodiscard]] bool discard_free_pages(Chunk* chunk);
+  [[nodiscard]] bool discard_free_pages(ThreadHeap& heap, Chunk* chunk);
+  /// Dies if a header, which is not sealed there, says that more slots are opened than there are.
+  void check_opened(Chunk* chunk, const ClassShape& shape);
   STAVE_SLOW void chunk_gained(ThreadHeap& heap, Chunk* chunk);
   /// The same, and leaves the heap.
   STAVE_SLOW void chunk_gained_last(ThreadHeap& heap, Chunk* chunk);

@@ -131,6 +131,19 @@ TEST(HeapTable, what_a_fork_left_empty_is_given_back_by_trim) {
   EXPECT_STREQ(heap.verify(), "");
 }
 
+TEST(HeapTable, trim_believes_no_header_that_was_changed) {
+  const auto death_by = [](auto change) {
+    TestHeap heap;
+    std::vector<void*> slots;
+    for (int i = 0; i != 2000; ++i) slots.push_back(heap.allocate(0, 100));
+    change(*heap.place_of(slots.front()).chunk);
+    return std::string(heap.death_of([&] { (void)heap.trim(0); }));
+  };
+  EXPECT_EQ(death_by([](Chunk&) {}), "none");
+  EXPECT_EQ(death_by([](Chunk& chunk) { chunk.opened |= 1U << 20; }), "corrupt-header");
+  EXPECT_EQ(death_by([](Chunk& chunk) { chunk.seal ^= 1; }), "corrupt-list");
+}
+
 TEST(HeapTable, trim_gives_back_whole_free_pages_between_live_slots) {
   if (test::kEmulated) GTEST_SKIP() << "mincore knows nothing of pages without access";
   TestHeap heap;

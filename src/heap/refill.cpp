@@ -154,6 +154,13 @@ void Allocator<S>::check_unwritten(Chunk* chunk, SlotLine* line, std::uint64_t s
   }
 }
 
+/// So many lines and slots are looked at.
+template <class S>
+void Allocator<S>::check_opened(Chunk* chunk, const ClassShape& shape) {
+  if (chunk->opened <= shape.slot_count) return;
+  die_in_chunk(Fault::corrupt_header, "the counts of a chunk are not possible", chunk, chunk);
+}
+
 template <class S>
 bool Allocator<S>::take_word(ThreadHeap& heap, SizeClass cls, std::uint32_t few, bool all) {
   Cursor& cursor = heap.cursors[cls];
@@ -161,9 +168,7 @@ bool Allocator<S>::take_word(ThreadHeap& heap, SizeClass cls, std::uint32_t few,
   Chunk* const chunk = open.chunk;
   if (chunk->available() < few) return false;
   const ClassShape& shape = constants.shapes[cls];
-  if (chunk->opened > shape.slot_count) {
-    die_in_chunk(Fault::corrupt_header, "the counts of a chunk are not possible", chunk, chunk);
-  }
+  check_opened(chunk, shape);
   const std::uint32_t most_held = all ? 0 : constants.holds[cls];
   const std::uint32_t count = (chunk->opened + 63) / 64;
   // The first word that offers enough, from the one behind the word that served last.
@@ -488,9 +493,14 @@ bool Allocator<S>::give_back_empty(ThreadHeap& heap) {
 
 /// What was freed into these pages is gone with them: they read as zero when their slots are used again.
 template <class S>
-bool Allocator<S>::discard_free_pages(Chunk* chunk) {
-  const ClassShape& shape = constants.shapes[chunk->size_class()];
+bool Allocator<S>::discard_free_pages(ThreadHeap& heap, Chunk* chunk) {
+  const RegistryEntry entry = arena.registry.find(address_of(chunk));
+  if (!entry.is_chunk() || !header_holds_for(constants.keys.header, chunk, entry, &heap)) {
+    die_in_chunk(Fault::corrupt_header, "the seal of a chunk's header does not verify", chunk, chunk);
+  }
+  const ClassShape& shape = constants.shapes[entry.size_class()];
   if (shape.content_bytes == 0) return false;
+  check_opened(chunk, shape);
   char* const slots = chunk->start() + shape.slots_offset;
   const ArenaLocked<S> locked(arena, constants);
   bool any = false;
@@ -513,7 +523,7 @@ bool Allocator<S>::give_back_all(ThreadHeap& heap) {
   for (ClassChunks& chunks : heap.classes) {
     for (Chunk* const* const list : {&chunks.usable, &chunks.full}) {
       for (Chunk* chunk = *list; chunk != nullptr;) {
-        any = discard_free_pages(chunk) || any;
+        any = discard_free_pages(heap, chunk) || any;
         Chunk* const next = chunk->next;
         check_neighbour(heap, chunk, next);
         chunk = next == *list ? nullptr : next;
