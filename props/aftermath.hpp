@@ -19,6 +19,9 @@
 //   its notes, or of a large record                              byte, a slot elsewhere than among slots, a change of
 //                                                                what is live, or calloc that is not zero
 //
+// No claim is made of a bit that changes while a heap waits for its sweep after a fork: there a word whose guard is one
+// step behind is what a thread left that fork stopped, and is finished. So programs have either.
+//
 // Whatever else the heap does is a finding. The profiles' promises stand here once more, not read from options.def: a
 // table that is made of what it judges judges nothing.
 #pragma once

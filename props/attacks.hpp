@@ -36,6 +36,7 @@ class Attacks {
   Aftermath aftermath_;
   unsigned attacks_ = 0;
   bool was_written_ = false;
+  bool forked_ = false;  ///< heaps may wait to be swept
 };
 
 template <class Self, Attackable H>
@@ -50,6 +51,7 @@ class Attacks<Self, H> {
     promises_ = promises_of(header.profile);
     attacks_ = 0;
     was_written_ = false;
+    forked_ = false;
   }
 
   template <class Slot>
@@ -119,6 +121,7 @@ class Attacks<Self, H> {
   Aftermath aftermath_;
   unsigned attacks_ = 0;      ///< acts of misuse that had their effect
   bool was_written_ = false;  ///< what was handed out last need not be zero
+  bool forked_ = false;       ///< heaps may wait to be swept
 
  private:
   [[nodiscard]] Self& self() { return static_cast<Self&>(*this); }
@@ -321,7 +324,7 @@ class Attacks<Self, H> {
   /// One bit of what is the allocator's own, in memory that an attacker who writes anywhere can reach.
   template <class Slot>
   void flip(const Op& op, const Slot& slot) {
-    if (slot.address == nullptr) return;
+    if (slot.address == nullptr || forked_) return;
     const Placement place = self().heap_.placement(slot.address);
     void* target = nullptr;
     std::size_t bytes = 0;

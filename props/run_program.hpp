@@ -485,7 +485,9 @@ class Runner : private Attacks<Runner<H, Model>, H> {
         heap_.exit_thread(thread);
         break;
       case OpCode::fork_child:
+        if (aftermath_.flipped()) break;  // see aftermath.hpp
         heap_.fork_child(thread);
+        Attack::forked_ = true;
         break;
       case OpCode::trim:
         static_cast<void>(heap_.trim(thread));
