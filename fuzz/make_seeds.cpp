@@ -11,45 +11,21 @@
 #include <string>
 #include <vector>
 
-#include "props/ops.hpp"
+#include "fuzz/program_seed.hpp"
 
 namespace {
 
+using namespace stave::fuzz;
 using namespace stave::props;
 using enum OpCode;
 
-class Seed {
- public:
-  explicit Seed(unsigned threads = 1, unsigned profile = 1) {
-    program_.header.threads = static_cast<std::uint8_t>(threads);
-    program_.header.profile = static_cast<std::uint8_t>(profile);
-    program_.header.seed = 1;
-    program_.header.version = 1;  // which has all that is legal
-  }
-  Seed& header(auto&& change) {
-    change(program_.header);
-    return *this;
-  }
-  Seed& op(OpCode code, unsigned thread, unsigned slot, std::uint32_t argument = 0, unsigned detail = 0) {
-    program_.ops.push_back(Op{code, static_cast<std::uint8_t>(thread), static_cast<std::uint8_t>(slot),
-                              static_cast<std::uint8_t>(detail), argument});
-    return *this;
-  }
-  [[nodiscard]] const Program& program() const { return program_; }
-
- private:
-  Program program_;
-};
-
-std::uint32_t bytes(std::size_t size) { return literal_size(size); }
-
 std::map<std::string, Program> heap_seeds() {
   std::map<std::string, Program> seeds;
-  const auto add = [&](const char* name, const Seed& seed) { seeds[name] = seed.program(); };
+  const auto add = [&](const char* name, const ProgramSeed& seed) { seeds[name] = seed.program(); };
 
-  add("empty", Seed());
-  add("one_pair", Seed().op(malloc_op, 0, 0, bytes(100)).op(free_op, 0, 0));
-  add("zero_sizes", Seed()
+  add("empty", ProgramSeed());
+  add("one_pair", ProgramSeed().op(malloc_op, 0, 0, bytes(100)).op(free_op, 0, 0));
+  add("zero_sizes", ProgramSeed()
                         .op(malloc_op, 0, 0, bytes(0))
                         .op(calloc_op, 0, 1, bytes(0), 0)
                         .op(realloc_op, 0, 0, bytes(0))
@@ -58,7 +34,7 @@ std::map<std::string, Program> heap_seeds() {
                         .op(memalign_op, 0, 3, bytes(0), 12));
 
   for (unsigned part = 0; part < 3; ++part) {
-    Seed edges(1, part + 1);
+    ProgramSeed edges(1, part + 1);
     for (unsigned cls = 0; cls < 60; ++cls) {
       for (int delta = -1; delta <= 1; ++delta)
         edges.op(malloc_op, 0, (cls * 3 + static_cast<unsigned>(delta + 1)) % 64, class_edge(cls, delta));
@@ -67,13 +43,13 @@ std::map<std::string, Program> heap_seeds() {
   }
 
   {
-    Seed up;
+    ProgramSeed up;
     up.op(malloc_op, 0, 0, bytes(1));
     for (unsigned cls = 0; cls < 60; ++cls) up.op(realloc_op, 0, 0, class_edge(cls, 1));
     for (unsigned cls = 60; cls-- > 0;) up.op(realloc_op, 0, 0, class_edge(cls, 0));
     add("realloc_up_and_down_the_classes", up);
   }
-  add("large_realloc", Seed()
+  add("large_realloc", ProgramSeed()
                            .op(malloc_op, 0, 0, bytes(300000))
                            .op(realloc_op, 0, 0, bytes(1 << 20))
                            .op(realloc_op, 0, 0, bytes(5 << 20))
@@ -83,14 +59,14 @@ std::map<std::string, Program> heap_seeds() {
                            .op(realloc_op, 0, 0, bytes(100))
                            .op(realloc_op, 0, 1, bytes(2 << 20))
                            .op(free_op, 0, 1));
-  add("large_realloc_remote", Seed(2)
+  add("large_realloc_remote", ProgramSeed(2)
                                   .op(malloc_op, 0, 0, bytes(300000))
                                   .op(realloc_op, 1, 0, bytes(3 << 20))
                                   .op(exit_thread, 1, 0)
                                   .op(realloc_op, 0, 0, bytes(1 << 20))
                                   .op(free_remote, 0, 0));
   {
-    Seed huge;
+    ProgramSeed huge;
     for (unsigned i = 0; i < 26; ++i) {
       huge.op(malloc_op, 0, i, huge_size(i))
           .op(calloc_op, 0, i, huge_size(i), i % 16)
@@ -102,7 +78,7 @@ std::map<std::string, Program> heap_seeds() {
     add("huge_sizes", huge);
   }
   {
-    Seed aligned;
+    ProgramSeed aligned;
     for (unsigned i = 0; i < 64; ++i) aligned.op(memalign_op, 0, i, bytes(1 + i * 37), i % 13);
     for (unsigned i = 0; i < 64; i += 3) aligned.op(realloc_op, 0, i, bytes(5000));
     for (unsigned detail = 0xA0; detail < 0xA8; ++detail)
@@ -111,14 +87,14 @@ std::map<std::string, Program> heap_seeds() {
     for (unsigned detail = 0xE0; detail < 0xF0; ++detail) aligned.op(memalign_op, 0, detail - 0xE0, bytes(100), detail);
     add("alignments", aligned);
   }
-  add("remote_free", Seed(2)
+  add("remote_free", ProgramSeed(2)
                          .op(malloc_op, 0, 0, bytes(48))
                          .op(malloc_op, 0, 1, bytes(48))
                          .op(free_op, 1, 0)
                          .op(free_op, 0, 1)
                          .op(malloc_op, 0, 2, bytes(48))
                          .op(free_op, 1, 2));
-  add("remote_free_after_thread_exit", Seed(2)
+  add("remote_free_after_thread_exit", ProgramSeed(2)
                                            .op(malloc_op, 0, 0, bytes(48))
                                            .op(malloc_op, 0, 1, bytes(5000))
                                            .op(malloc_op, 0, 2, bytes(400000))
@@ -127,7 +103,7 @@ std::map<std::string, Program> heap_seeds() {
                                            .op(free_op, 1, 1)
                                            .op(free_op, 1, 2)
                                            .op(malloc_op, 1, 3, bytes(48)));
-  add("adoption_with_full_chunks", Seed(3)
+  add("adoption_with_full_chunks", ProgramSeed(3)
                                        .op(pile_up, 0, 0, bytes(32), 255)
                                        .op(pile_up, 0, 1, bytes(1000), 200)
                                        .op(exit_thread, 0, 0)
@@ -136,7 +112,7 @@ std::map<std::string, Program> heap_seeds() {
                                        .op(pile_up, 2, 0, bytes(32), 255)
                                        .op(pile_free, 1, 1, 2, 255));
   add("thread_turnover", [] {
-    Seed seed(4);
+    ProgramSeed seed(4);
     for (unsigned round = 0; round < 12; ++round) {
       seed.op(malloc_op, round % 4, round, bytes(100 + round * 700)).op(exit_thread, round % 4, 0);
       if (round >= 4) seed.op(free_op, (round + 1) % 4, round - 4);
@@ -144,11 +120,11 @@ std::map<std::string, Program> heap_seeds() {
     return seed;
   }());
   add("producer_and_consumer", [] {
-    Seed seed(2);
+    ProgramSeed seed(2);
     for (unsigned round = 0; round < 6; ++round) seed.op(pile_up, 0, 0, bytes(64), 200).op(pile_free, 1, 0, 1, 200);
     return seed;
   }());
-  add("fork_amid_frees", Seed(3)
+  add("fork_amid_frees", ProgramSeed(3)
                              .op(pile_up, 0, 0, bytes(64), 100)
                              .op(pile_up, 1, 1, bytes(64), 100)
                              .op(pile_free, 2, 0, 3, 60)
@@ -159,7 +135,7 @@ std::map<std::string, Program> heap_seeds() {
                              .op(pile_free, 2, 1, 1, 99)
                              .op(fork_child, 0, 0)
                              .op(pile_up, 0, 0, bytes(64), 60));
-  add("full_chunks_then_trim", Seed()
+  add("full_chunks_then_trim", ProgramSeed()
                                    .op(pile_up, 0, 0, bytes(1000), 255)
                                    .op(pile_up, 0, 1, bytes(16), 255)
                                    .op(pile_free, 0, 0, 2, 255)
@@ -167,7 +143,7 @@ std::map<std::string, Program> heap_seeds() {
                                    .op(pile_free, 0, 1, 1, 255)
                                    .op(trim, 0, 0)
                                    .op(pile_up, 0, 2, bytes(1000), 100));
-  add("medium_sizes", Seed(2)
+  add("medium_sizes", ProgramSeed(2)
                           .op(pile_up, 0, 0, bytes(20000), 40)
                           .op(pile_up, 1, 1, bytes(65536), 30)
                           .op(pile_free, 1, 0, 3, 40)
@@ -175,7 +151,7 @@ std::map<std::string, Program> heap_seeds() {
                           .op(malloc_op, 0, 1, bytes(262145))
                           .op(pile_free, 0, 1, 2, 30)
                           .op(trim, 1, 0));
-  add("calloc_of_used_memory", Seed()
+  add("calloc_of_used_memory", ProgramSeed()
                                    .op(pile_up, 0, 0, bytes(200), 200)
                                    .op(pile_free, 0, 0, 3, 200)
                                    .op(calloc_op, 0, 0, bytes(200))
@@ -183,7 +159,7 @@ std::map<std::string, Program> heap_seeds() {
                                    .op(malloc_op, 0, 2, bytes(500000))
                                    .op(free_op, 0, 2)
                                    .op(calloc_op, 0, 2, bytes(500000)));
-  add("calloc_overflow", Seed()
+  add("calloc_overflow", ProgramSeed()
                              .op(calloc_op, 0, 0, bytes(16), 11)
                              .op(calloc_op, 0, 0, bytes(16), 12)
                              .op(calloc_op, 0, 0, bytes(3), 13)
@@ -191,7 +167,7 @@ std::map<std::string, Program> heap_seeds() {
                              .op(calloc_op, 0, 0, huge_size(19), 15)
                              .op(calloc_op, 0, 0, bytes(0), 15));
   for (unsigned call = 0; call <= FailurePlan::kAnyCall; ++call) {
-    Seed failing(2);
+    ProgramSeed failing(2);
     failing.header([&](Header& header) {
       header.failures = {static_cast<std::uint8_t>(call), 2};
       header.guard_by_protect = call == 2;
@@ -210,7 +186,7 @@ std::map<std::string, Program> heap_seeds() {
                                       "guard_install", "guard_remove", "remap",   "any"};
     add((std::string("failing_") + kNames[call]).c_str(), failing);
   }
-  add("fail_next_map", Seed()
+  add("fail_next_map", ProgramSeed()
                            .op(malloc_op, 0, 0, bytes(64))
                            .op(fail_next, 0, 0, 0x700, 0)
                            .op(malloc_op, 0, 1, bytes(400000))
@@ -219,7 +195,7 @@ std::map<std::string, Program> heap_seeds() {
                            .op(realloc_op, 0, 1, bytes(4 << 20))
                            .op(pile_up, 0, 0, bytes(30000), 50));
   add("tight_region", [] {
-    Seed seed(2);
+    ProgramSeed seed(2);
     seed.header([](Header& header) { header.tight_region = true; });
     for (unsigned i = 0; i < 16; ++i) seed.op(malloc_op, i % 2, i, bytes(300000));
     for (unsigned i = 0; i < 16; i += 2) seed.op(free_op, 0, i);
@@ -227,13 +203,13 @@ std::map<std::string, Program> heap_seeds() {
     return seed;
   }());
   for (const OpCode code : misuse_ops()) {
-    Seed misuse(2);
+    ProgramSeed misuse(2);
     misuse.header([](Header& header) { header.misuse_allowed = true; });
     misuse.op(malloc_op, 0, 0, bytes(100)).op(malloc_op, 1, 1, bytes(100)).op(code, 0, 0, bytes(100), 0);
     std::string name = std::string("misuse_") + op_name(code);
     for (char& c : name) c = c == '-' ? '_' : c;
     add(name.c_str(), misuse);
-    Seed large(2);
+    ProgramSeed large(2);
     large.header([](Header& header) { header.misuse_allowed = true; });
     large.op(malloc_op, 0, 0, bytes(400000)).op(code, 0, 0, bytes(100), 0);
     add((name + "_large").c_str(), large);
@@ -253,11 +229,8 @@ std::map<std::string, Program> attack_seeds(bool metadata) {
     for (const auto& [kind, size] : sizes) {
       if (size == 0 && code != touch_guard && code != free_stale) continue;
       for (unsigned profile = 0; profile != std::size(kProfiles); ++profile) {
-        Seed seed(2, profile);
-        seed.header([](Header& header) {
-          header.version = 2;
-          header.misuse_allowed = true;
-        });
+        ProgramSeed seed(2, profile);
+        seed.attacked();
         for (unsigned slot = 0; slot != 4; ++slot) seed.op(malloc_op, slot % 2, slot, bytes(size + slot));
         // One by its owner and one by another thread: held, and not collected yet.
         seed.op(free_op, 0, 1).op(free_op, 0, 2);
@@ -280,11 +253,8 @@ std::map<std::string, Program> attack_seeds(bool metadata) {
   if (!metadata) return seeds;
   // A bit of each word of a header, and of its first line.
   for (unsigned word = 0; word != 24; ++word) {
-    Seed seed(2);
-    seed.header([](Header& header) {
-      header.version = 2;
-      header.misuse_allowed = true;
-    });
+    ProgramSeed seed(2);
+    seed.attacked();
     for (unsigned slot = 0; slot != 8; ++slot) seed.op(malloc_op, slot % 2, slot, bytes(100));
     seed.op(pile_up, 0, 0, bytes(100), 255).op(flip_header, 0, 0, word * 64 + 17).op(free_op, 1, 0).op(free_op, 0, 2);
     seed.op(pile_up, 0, 1, bytes(100), 255).op(pile_up, 0, 2, bytes(100), 255).op(pile_up, 0, 3, bytes(100), 255);
@@ -295,11 +265,8 @@ std::map<std::string, Program> attack_seeds(bool metadata) {
   // stay open. What is freed around it then makes the chunk serve again. (Which bits are of slots that stay, the seed
   // decides.)
   for (unsigned bit = 0; bit != 16; ++bit) {
-    Seed seed(1, 0);
-    seed.header([](Header& header) {
-      header.version = 2;
-      header.misuse_allowed = true;
-    });
+    ProgramSeed seed(1, 0);
+    seed.attacked();
     const auto use_up = [&seed] {
       for (unsigned pile = 0; pile != 8; ++pile) seed.op(pile_up, 0, pile % 4, bytes(20000), 255);
     };

@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "base/fault.hpp"
-#include "props/ops.hpp"
+#include "fuzz/program_seed.hpp"
 #include "props/trace.hpp"
 
 namespace {
@@ -228,41 +228,13 @@ Seeds report_seeds() {
 
 // --- programs ---------------------------------------------------------------------------------------------------
 
+using namespace stave::fuzz;
 using namespace stave::props;
 using enum OpCode;
 
-class Ops {
- public:
-  explicit Ops(unsigned threads = 1, unsigned profile = 1) {
-    program_.header.threads = static_cast<std::uint8_t>(threads);
-    program_.header.profile = static_cast<std::uint8_t>(profile);
-    program_.header.seed = 1;
-    program_.header.version = 1;  // which has all that is legal
-  }
-  Ops& op(OpCode code, unsigned thread, unsigned slot, std::uint32_t argument = 0, unsigned detail = 0) {
-    program_.ops.push_back(Op{code, static_cast<std::uint8_t>(thread), static_cast<std::uint8_t>(slot),
-                              static_cast<std::uint8_t>(detail), argument});
-    return *this;
-  }
-  Ops& tight() {
-    program_.header.tight_region = true;
-    return *this;
-  }
-  Ops& guarded_by_protect() {
-    program_.header.guard_by_protect = true;
-    return *this;
-  }
-  [[nodiscard]] Seed seed() const { return encode(program_); }
-
- private:
-  Program program_;
-};
-
-std::uint32_t bytes(std::size_t size) { return literal_size(size); }
-
 /// A bit of everything that calls the kernel.
-Ops busy(unsigned profile) {
-  Ops ops(2, profile);
+ProgramSeed busy(unsigned profile) {
+  ProgramSeed ops(2, profile);
   ops.op(pile_up, 0, 0, bytes(500), 100).op(malloc_op, 0, 0, bytes(400000)).op(realloc_op, 0, 0, bytes(4U << 20U));
   ops.op(malloc_op, 1, 1, bytes(100)).op(memalign_op, 0, 2, bytes(100), 0xA2).op(realloc_op, 0, 0, bytes(300000));
   ops.op(free_op, 1, 0).op(pile_free, 1, 0, 2, 100).op(trim, 0, 0).op(malloc_op, 0, 2, bytes(100000));
@@ -271,11 +243,11 @@ Ops busy(unsigned profile) {
 
 Seeds faults_seeds() {
   Seeds seeds;
-  const auto add = [&](const std::string& name, unsigned skip, std::uint64_t pattern, const Ops& ops) {
+  const auto add = [&](const std::string& name, unsigned skip, std::uint64_t pattern, const ProgramSeed& ops) {
     Seed seed;
     const std::uint64_t plan = skip | pattern << 16U;
     for (unsigned i = 0; i != 8; ++i) seed.push_back(static_cast<std::uint8_t>(plan >> 8 * i));
-    const Seed program = ops.seed();
+    const Seed program = encode(ops.program());
     seed.insert(seed.end(), program.begin(), program.end());
     seeds[name] = seed;
   };
@@ -286,10 +258,10 @@ Seeds faults_seeds() {
   }
   add("every_other_of_strict", 5, kAll / 3, busy(2));
   add("two_of_three_of_fuzz", 5, kAll / 7 * 3, busy(3));
-  add("every_other_of_mprotect", 2, kAll / 3, busy(1).guarded_by_protect());
-  add("one_of_a_tight_region", 4, 0, busy(1).tight());
+  add("every_other_of_mprotect", 2, kAll / 3, busy(1).header([](Header& header) { header.guard_by_protect = true; }));
+  add("one_of_a_tight_region", 4, 0, busy(1).header([](Header& header) { header.tight_region = true; }));
   // Pages of a freed block would come to the next one: neither they nor fresh ones can be laid there.
-  Ops spare;
+  ProgramSeed spare;
   spare.op(malloc_op, 0, 0, bytes(400000)).op(free_op, 0, 0).op(malloc_op, 0, 1, bytes(400000)).op(free_op, 0, 1);
   add("spare_pages_that_do_not_come", 15, 1, spare.op(malloc_op, 0, 2, bytes(300000)));
   return seeds;
@@ -297,43 +269,46 @@ Seeds faults_seeds() {
 
 Seeds differential_seeds() {
   Seeds seeds;
-  for (unsigned profile = 0; profile != 4; ++profile) seeds["busy_" + std::to_string(profile)] = busy(profile).seed();
-  seeds["busy_in_a_tight_region"] = busy(1).tight().seed();
-  Ops nothing;
+  for (unsigned profile = 0; profile != 4; ++profile) {
+    seeds["busy_" + std::to_string(profile)] = encode(busy(profile).program());
+  }
+  seeds["busy_in_a_tight_region"] =
+      encode(busy(1).header([](Header& header) { header.tight_region = true; }).program());
+  ProgramSeed nothing;
   nothing.op(malloc_op, 0, 0, bytes(0)).op(calloc_op, 0, 1, bytes(0), 15).op(memalign_op, 0, 2, bytes(0), 12);
   nothing.op(realloc_op, 0, 0, bytes(0)).op(realloc_op, 0, 0, bytes(0)).op(realloc_op, 0, 0, bytes(40));
   nothing.op(reallocarray_op, 0, 0, bytes(0), 15).op(free_op, 0, 0).op(usable_size, 0, 0);
-  seeds["nothing"] = nothing.seed();
-  Ops huge;
+  seeds["nothing"] = encode(nothing.program());
+  ProgramSeed huge;
   for (unsigned i = 0; i != 26; ++i) {
     huge.op(malloc_op, 0, 0, huge_size(i)).op(calloc_op, 0, 1, huge_size(i), 2).op(memalign_op, 0, 2, huge_size(i), i);
     huge.op(malloc_op, 0, 3, bytes(64)).op(realloc_op, 0, 3, huge_size(i));
   }
-  seeds["huge"] = huge.seed();
-  Ops overflow;
+  seeds["huge"] = encode(huge.program());
+  ProgramSeed overflow;
   for (unsigned detail = 10; detail != 16; ++detail) {
     overflow.op(calloc_op, 0, 0, bytes(16), detail).op(malloc_op, 0, 1, bytes(64));
     overflow.op(reallocarray_op, 0, 1, bytes(16), detail);
   }
-  seeds["products_that_overflow"] = overflow.seed();
-  Ops aligned;
+  seeds["products_that_overflow"] = encode(overflow.program());
+  ProgramSeed aligned;
   for (unsigned detail = 0; detail != 13; ++detail) aligned.op(memalign_op, 0, detail, bytes(100 * detail), detail);
   for (unsigned detail = 0xA0; detail != 0xA8; ++detail) aligned.op(aligned_alloc_op, 0, 20, bytes(100), detail);
   for (unsigned detail = 0xC0; detail != 0xCB; ++detail) aligned.op(memalign_op, 0, 21, bytes(100), detail);
   for (unsigned detail = 0xE0; detail != 0xF0; ++detail) aligned.op(memalign_op, 0, 22, bytes(100), detail);
   for (unsigned slot = 0; slot != 13; ++slot) aligned.op(realloc_op, 0, slot, bytes(5000));
-  seeds["alignments"] = aligned.seed();
-  Ops classes;
+  seeds["alignments"] = encode(aligned.program());
+  ProgramSeed classes;
   classes.op(malloc_op, 0, 0, bytes(1));
   for (unsigned cls = 0; cls != 60; ++cls) classes.op(realloc_op, 0, 0, class_edge(cls, 1));
   for (unsigned cls = 60; cls-- != 0;) classes.op(realloc_op, 0, 0, class_edge(cls, 0));
-  seeds["realloc_up_and_down_the_classes"] = classes.seed();
-  Ops large;
+  seeds["realloc_up_and_down_the_classes"] = encode(classes.program());
+  ProgramSeed large;
   large.op(malloc_op, 0, 0, bytes(300000));
   for (const std::size_t size : {1U << 20U, 5U << 20U, 5U << 20U | 4096U, 31U << 20U, 400000U, 100U}) {
     large.op(realloc_op, 0, 0, bytes(size));
   }
-  seeds["large_realloc"] = large.seed();
+  seeds["large_realloc"] = encode(large.program());
   return seeds;
 }
 

@@ -2,22 +2,24 @@
 //
 // What a heap owes after misuse: the expectation table. One line for each thing that an attacker leaves behind:
 //
+// clang-format off
 //   left behind                            profiles              owed
 //   ------------------------------------   -------------------   ------------------------------------------------------
 //   bytes behind a live allocation that    those that watch      death by overflow (or underflow) when that allocation
-//   are watched: canary, slack, pages'     them                  is freed or resized, by whomever (a large block:
-//   unless rest                                                         the kernel then refuses access to its last
-//   page); perhaps
-//                                                                earlier, when its neighbour is
+//   are watched: canary, slack, pages'     them                  is freed or resized, by whomever (a large block: unless
+//   rest                                                         the kernel then refuses access to its last page);
+//                                                                perhaps earlier, when its neighbour is
 //   the same of a slot that another        the same              nothing; perhaps that death, when its neighbour is
-//   freed thread freed and its owner did not collect yet bytes of a freed slot that is held     strict, fuzz death by
-//   write-after-free before the slot is handed
+//   thread freed and its owner did not                           freed
+//   collect yet
+//   bytes of a freed slot that is held     strict, fuzz          death by write-after-free before the slot is handed
 //                                                                out; perhaps at any call of its owner
 //   other bytes of memory that is nobody's all                   nothing, but that calloc's zeros are not owed there
 //   bytes of another live allocation       all                   nothing: they were the program's to lose
 //   a bit of a chunk's header, its words,  all                   death by some name, at any call; never two owners of a
 //   its notes, or of a large record                              byte, a slot elsewhere than among slots, a change of
 //                                                                what is live, or calloc that is not zero
+// clang-format on
 //
 // No claim is made of a bit that changes while a heap waits for its sweep after a fork: there a word whose guard is one
 // step behind is what a thread left that fork stopped, and is finished. So programs have either.
