@@ -14,7 +14,9 @@
 //   collect yet
 //   bytes of a freed slot that is held     strict, fuzz          death by write-after-free before the slot is handed
 //                                                                out; perhaps at any call of its owner
-//   other bytes of memory that is nobody's all                   nothing, but that calloc's zeros are not owed there
+//   other bytes of memory that is nobody's all                   nothing, but that calloc's zeros are not owed there;
+//                                                                after a fork perhaps death by write-after-free: all
+//                                                                that a lost heap had free is held then
 //   bytes of another live allocation       all                   nothing: they were the program's to lose
 //   a bit of a chunk's header, its words,  all                   death by some name, at any call; never two owners of a
 //   its notes, or of a large record                              byte, a slot elsewhere than among slots, a change of
@@ -84,10 +86,12 @@ class Aftermath {
     return true;
   }
   void note_flip() { flipped_ = true; }
+  void note_fork() { forked_ = true; }
 
   /// Whether something was done that excuses deaths.
   [[nodiscard]] bool any() const { return flipped_ || count_ != 0; }
   [[nodiscard]] bool flipped() const { return flipped_; }
+  [[nodiscard]] bool forked() const { return forked_; }
 
   /// Whether freeing or resizing the allocation at `slot` must end in death.
   [[nodiscard]] bool end_is_broken(const char* slot) const {
@@ -129,7 +133,8 @@ class Aftermath {
     if (fault == "overflow" || fault == "underflow") {
       return find([](const Mark& m) { return m.kind == Kind::end || m.kind == Kind::pending; });
     }
-    return fault == "write-after-free" && find([](const Mark& m) { return m.kind == Kind::held; });
+    return fault == "write-after-free" &&
+           find([this](const Mark& m) { return m.kind == Kind::held || (forked_ && m.kind == Kind::nobodys); });
   }
 
  private:
@@ -164,6 +169,7 @@ class Aftermath {
   std::array<Mark, 256> marks_;
   std::size_t count_ = 0;
   bool flipped_ = false;
+  bool forked_ = false;
 };
 
 }  // namespace stave::props

@@ -36,7 +36,6 @@ class Attacks {
   Aftermath aftermath_;
   unsigned attacks_ = 0;
   bool was_written_ = false;
-  bool forked_ = false;  ///< heaps may wait to be swept
 };
 
 template <class Self, Attackable H>
@@ -51,7 +50,6 @@ class Attacks<Self, H> {
     promises_ = promises_of(header.profile);
     attacks_ = 0;
     was_written_ = false;
-    forked_ = false;
   }
 
   template <class Slot>
@@ -105,7 +103,8 @@ class Attacks<Self, H> {
       return;
     }
     forget_what_is_gone();
-    if (aftermath_.hides_write(address, end))
+    // Behind what was asked for lies by now what the heap itself writes there.
+    if (aftermath_.hides_write(address, address + size))
       self().fail("P14 a written slot was handed out", address, "size %zu", size);
     was_written_ = promises_.zeroed && place.kind == Kind::slot && aftermath_.excuses_bytes(address, end);
     aftermath_.forget(address, end);
@@ -121,7 +120,6 @@ class Attacks<Self, H> {
   Aftermath aftermath_;
   unsigned attacks_ = 0;      ///< acts of misuse that had their effect
   bool was_written_ = false;  ///< what was handed out last need not be zero
-  bool forked_ = false;       ///< heaps may wait to be swept
 
  private:
   [[nodiscard]] Self& self() { return static_cast<Self&>(*this); }
@@ -324,7 +322,7 @@ class Attacks<Self, H> {
   /// One bit of what is the allocator's own, in memory that an attacker who writes anywhere can reach.
   template <class Slot>
   void flip(const Op& op, const Slot& slot) {
-    if (slot.address == nullptr || forked_) return;
+    if (slot.address == nullptr || aftermath_.forked()) return;
     const Placement place = self().heap_.placement(slot.address);
     void* target = nullptr;
     std::size_t bytes = 0;

@@ -487,7 +487,7 @@ class Runner : private Attacks<Runner<H, Model>, H> {
       case OpCode::fork_child:
         if (aftermath_.flipped()) break;  // see aftermath.hpp
         heap_.fork_child(thread);
-        Attack::forked_ = true;
+        aftermath_.note_fork();
         break;
       case OpCode::trim:
         static_cast<void>(heap_.trim(thread));

@@ -29,8 +29,10 @@ std::uint32_t Allocator<S>::repair_word(const ThreadHeap& heap, SizeClass cls, C
   const std::uint64_t marked = line->marked.load(std::memory_order_relaxed);
   const std::uint64_t done = line->done.load(std::memory_order_relaxed);
   const std::uint64_t collecting = done & ~live;
+  std::uint64_t unknown = 0;  // an open chunk's heap knows which slots are held, and may be torn: all of them are then
   bool known = false;
   if (const OpenWord* const open = open_word(heap, cls, chunk, line)) {
+    unknown = opened_in(chunk, line);
     const std::uint64_t set = live & ~open->live;
     const std::uint64_t freed = open->live & ~live;
     const bool handing_out = freed == 0 && count_bits(set) <= 1;
@@ -50,7 +52,7 @@ std::uint32_t Allocator<S>::repair_word(const ThreadHeap& heap, SizeClass cls, C
   }
   clear_slots(chunk, line, live & marked);
   live &= ~marked;  // a free that had begun is finished: its freer is gone, or it waited to be collected
-  const std::uint64_t held_now = (held | marked) & ~live;
+  const std::uint64_t held_now = (held | marked | unknown) & ~live;
   // The guard word first: then a fork amid this leaves a word that the line above knows.
   line->guard = guard_word(key, line, live, held_now);
   keep_order();

@@ -475,6 +475,27 @@ TEST(Fork, every_heap_of_lost_threads_is_found_again) {
   EXPECT_STREQ(heap.verify(), "");
 }
 
+TEST(Fork, keeps_what_a_lost_heap_held) {
+  for (const bool written : {false, true}) {
+    TestHeap heap({.options = options_of(Profile::strict)});
+    (void)heap.allocate(1, kSize);
+    std::vector<void*> freed;
+    for (int i = 0; i != 8; ++i) freed.push_back(heap.allocate(0, kSize));
+    for (void* const pointer : freed) heap.deallocate(0, pointer);
+    const Place place = heap.place_of(freed[0]);
+    ASSERT_NE(heap.record_of(place), nullptr) << "the chunk is open, so that its words do not say what is held";
+    heap.fork_child(1);
+    if (written) static_cast<char*>(freed[0])[5] = 7;
+    const std::string death = heap.death_of([&] {
+      void* const next = heap.allocate(2, kSize);
+      EXPECT_EQ(heap.heap(2).index, static_cast<const ThreadHeap*>(place.chunk->owner)->index) << "adopted";
+      EXPECT_EQ(std::find(freed.begin(), freed.end(), next), freed.end()) << "reused at once";
+      for (int i = 0; i != 2000; ++i) (void)heap.allocate(2, kSize);
+    });
+    EXPECT_EQ(death, written ? "write-after-free" : "none");
+  }
+}
+
 #if STAVE_YIELD_POINTS
 
 TEST(Fork, at_every_yield_point_loses_nothing) {
