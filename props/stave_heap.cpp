@@ -33,6 +33,7 @@ StaveHeap::StaveHeap(const HeapSetup& setup) {
   config.samples = config.profile == Profile::fuzz;  // of all allocations, as far as a quarter of the region reaches
   config.use_guard_advice = !setup.guard_by_protect;
   config.page_bytes = setup.page_bytes;
+  config.keep_pages = true;
   config.threads = setup.threads;
   config.threads_borrow = setup.threads_borrow;
   config.context = this;

@@ -32,7 +32,8 @@ bool fails(void* context, unsigned char call) {
   return config->fail != nullptr && config->fail(config->context, static_cast<SysCall>(call));
 }
 
-void start(Body& b, std::uint64_t seed) {
+/// `pages`: as after start or reset.
+void start(Body& b, std::uint64_t seed, const RegionPages& pages) {
   const std::size_t units = b.config.region_bytes / kUnit;
   auto* const allocator = new (&b.allocator) Allocator<InstanceStorage>;
   Constants& constants = allocator->constants;
@@ -48,7 +49,7 @@ void start(Body& b, std::uint64_t seed) {
   Random& random = allocator->random;
   random.start(seed_from_number(seed), 0);
   constants.draw_keys(random);
-  allocator->arena.pages.start(reinterpret_cast<char*>(&b) + b.own_bytes, units, b.used, fails, &b.config);
+  allocator->arena.pages = pages;
   allocator->arena.registry.start(address_of(&b) + b.own_bytes, units, b.entries);
   allocator->arena.start(constants, random.take_seed());
   allocator->large.start(constants, allocator->arena);
@@ -99,7 +100,9 @@ Instance* Instance::create(const InstanceConfig& config) {
   b->own_bytes = own;
   b->used = reinterpret_cast<std::uint64_t*>(static_cast<char*>(mapping) + used_at);
   b->entries = reinterpret_cast<std::atomic<std::uint64_t>*>(static_cast<char*>(mapping) + entries_at);
-  start(*b, config.seed);
+  RegionPages pages;
+  pages.start(static_cast<char*>(mapping) + own, units, b->used, fails, &b->config);
+  start(*b, config.seed, pages);
   return reinterpret_cast<Instance*>(b);
 }
 
@@ -112,9 +115,11 @@ void Instance::destroy(Instance* instance) {
 
 void Instance::reset(std::uint64_t seed) {
   Body& b = body(this);
-  const std::size_t dirtied = b.allocator.arena.pages.reset();
+  RegionPages pages = b.allocator.arena.pages;
+  const std::size_t dirtied =
+      pages.reset(b.config.keep_pages ? RegionPages::OnReset::clear : RegionPages::OnReset::give_back);
   for (std::size_t unit = 0; unit != dirtied; ++unit) b.entries[unit].store(0, std::memory_order_relaxed);
-  start(b, seed);
+  start(b, seed, pages);
 }
 
 void* Instance::allocate(unsigned thread, Request request) {

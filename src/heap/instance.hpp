@@ -36,6 +36,9 @@ struct InstanceConfig {
   bool threads_borrow = false;
   /// Guarded samples, as often as the profile says; they take a quarter of the region at most. false: none.
   bool samples = false;
+  /// reset() clears pages instead of giving them back: faster, but until the instance maps them again they can be
+  /// touched without a fault.
+  bool keep_pages = false;
   /// Called on a fault; must not return (it aborts, throws nothing, or leaves by longjmp). nullptr: report and abort.
   /// After it was called the instance may only be reset or destroyed.
   void (*on_fault)(void* context, const FaultRecord& record) = nullptr;

@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "base/bits.hpp"
+#include "base/zeros.hpp"
 #include "os/kernel.hpp"
 #include "os/sanitizer.hpp"
 
@@ -35,6 +36,22 @@ bool advise(void* start, std::size_t bytes, long advice) {
 
 bool protect(void* start, std::size_t bytes, int protection) {
   return kernel::call(SYS_mprotect, kernel::as_word(start), static_cast<long>(bytes), protection) == 0;
+}
+
+/// Calls `visit` with each page of whole pages that has memory. false: the kernel does not say which.
+template <class Visit>
+bool for_each_resident(char* start, std::size_t bytes, std::size_t page, Visit&& visit) {
+  unsigned char resident[512] = {};
+  for (std::size_t at = 0; at < bytes; at += sizeof resident * page) {
+    const std::size_t part = bytes - at < sizeof resident * page ? bytes - at : sizeof resident * page;
+    const long answer =
+        kernel::call(SYS_mincore, kernel::as_word(start + at), static_cast<long>(part), kernel::as_word(resident));
+    if (answer != 0) return false;
+    for (std::size_t i = 0; i != part / page; ++i) {
+      if ((resident[i] & 1U) != 0) visit(start + at + i * page);
+    }
+  }
+  return true;
 }
 
 enum : unsigned char { kMap, kUnmap, kProtect, kDiscard, kGuardInstall, kGuardRemove, kRemap };  // as SysCall
@@ -92,15 +109,10 @@ bool KernelPages::guard_remove(void* start, std::size_t bytes) { return advise(s
 
 std::size_t KernelPages::resident_bytes(const void* start, std::size_t bytes) {
   const std::size_t page = page_size();
-  unsigned char resident[512] = {};
   std::size_t count = 0;
-  for (std::size_t at = 0; at < bytes; at += sizeof resident * page) {
-    const std::size_t part = bytes - at < sizeof resident * page ? bytes - at : sizeof resident * page;
-    const long where = kernel::as_word(static_cast<const char*>(start) + at);
-    if (kernel::call(SYS_mincore, where, static_cast<long>(part), kernel::as_word(resident)) != 0) return 0;
-    for (std::size_t i = 0; i != part / page; ++i) count += resident[i] & 1U;
-  }
-  return count * page;
+  const bool said =
+      for_each_resident(const_cast<char*>(static_cast<const char*>(start)), bytes, page, [&](char*) { ++count; });
+  return said ? count * page : 0;
 }
 
 bool KernelPages::move(void* source, std::size_t bytes, void* target) {
@@ -117,20 +129,44 @@ void RegionPages::start(char* region, std::size_t units, std::uint64_t* map, Fai
   hook_ = hook;
   context_ = context;
   high_water_ = 0;
+  open_ = 0;
   (void)kernel_.withdraw(region, units * kUnit);
 }
 
-std::size_t RegionPages::reset() {
-  const std::size_t bytes = high_water_ * kUnit;
-  if (bytes != 0) {
-    sanitizer::mark_mapped(region_, bytes);
-    // A fresh mapping in place costs one call, whatever guards and protections lie in the range.
-    if (!kernel_.withdraw(region_, bytes)) __builtin_trap();
-  }
-  std::memset(used_, 0, align_up(high_water_, 64) / 8);
+std::size_t RegionPages::reset(OnReset what) {
   const std::size_t dirtied = high_water_;
+  const std::size_t used = open_ > dirtied ? open_ : dirtied;
+  const bool kept = what == OnReset::clear && used <= kMostKept && reopen(used);
+  if (!kept && used != 0) {
+    sanitizer::mark_mapped(region_, used * kUnit);
+    // A fresh mapping in place costs one call, whatever guards and protections lie in the range.
+    if (!kernel_.withdraw(region_, used * kUnit)) __builtin_trap();
+  }
+  open_ = kept ? used : 0;
+  std::memset(used_, 0, align_up(dirtied, 64) / 8);
   high_water_ = 0;
+  guarded_ = false;
+  closed_ = false;
   return dirtied;
+}
+
+/// Brings the first units, all that were used, to the state after map. false: they may be in any state.
+bool RegionPages::reopen(std::size_t units) {
+  const std::size_t bytes = units * kUnit;
+  if (bytes == 0) return true;
+  if (guarded_ && !kernel_.guard_remove(region_, bytes)) return false;
+  if ((closed_ || units > open_) && !kernel_.permit(region_, bytes)) return false;
+  sanitizer::mark_mapped(region_, bytes);
+  const std::size_t page = page_size();
+  const Vectors vectors = vectors_here();
+  std::size_t count = 0;
+  const bool said = for_each_resident(region_, bytes, page, [&](char* start) {
+    // A page that was only read is all pages' page of zeroes, as long as nothing is written to it.
+    if (count++ < kMostCleared && !is_zero(start, page, vectors)) std::memset(start, 0, page);
+  });
+  if ((!said || count > kMostCleared) && !kernel_.discard(region_, bytes)) return false;
+  sanitizer::mark_vacant(region_, bytes);
+  return true;
 }
 
 bool RegionPages::fails(unsigned char call) const { return hook_ != nullptr && hook_(context_, call); }
@@ -153,7 +189,7 @@ void* RegionPages::map(std::size_t bytes, std::uintptr_t hint) {
     if (run != count) continue;
     const std::size_t first = unit + 1 - count;
     char* const start = region_ + first * kUnit;
-    if (!kernel_.permit(start, count * kUnit)) return nullptr;
+    if (unit >= open_ && !kernel_.permit(start, count * kUnit)) return nullptr;
     set_used(first, count, true);
     if (unit >= high_water_) high_water_ = unit + 1;
     sanitizer::mark_mapped(start, count * kUnit);
@@ -165,17 +201,25 @@ void* RegionPages::map(std::size_t bytes, std::uintptr_t hint) {
 bool RegionPages::unmap(void* start, std::size_t bytes) {
   if (fails(kUnmap) || !kernel_.withdraw(start, align_up(bytes, kUnit))) return false;
   sanitizer::mark_vacant(start, align_up(bytes, kUnit));
-  set_used(static_cast<std::size_t>(static_cast<char*>(start) - region_) / kUnit, align_up(bytes, kUnit) / kUnit,
-           false);
+  const std::size_t first = static_cast<std::size_t>(static_cast<char*>(start) - region_) / kUnit;
+  set_used(first, align_up(bytes, kUnit) / kUnit, false);
+  if (first < open_) open_ = first;
   return true;
 }
 
-bool RegionPages::withdraw(void* start, std::size_t bytes) { return !fails(kMap) && kernel_.withdraw(start, bytes); }
+bool RegionPages::withdraw(void* start, std::size_t bytes) {
+  closed_ = true;
+  return !fails(kMap) && kernel_.withdraw(start, bytes);
+}
 bool RegionPages::renew(void* start, std::size_t bytes) { return !fails(kMap) && kernel_.renew(start, bytes); }
 bool RegionPages::permit(void* start, std::size_t bytes) { return !fails(kProtect) && kernel_.permit(start, bytes); }
-bool RegionPages::forbid(void* start, std::size_t bytes) { return !fails(kProtect) && kernel_.forbid(start, bytes); }
+bool RegionPages::forbid(void* start, std::size_t bytes) {
+  closed_ = true;
+  return !fails(kProtect) && kernel_.forbid(start, bytes);
+}
 bool RegionPages::discard(void* start, std::size_t bytes) { return !fails(kDiscard) && kernel_.discard(start, bytes); }
 bool RegionPages::guard_install(void* start, std::size_t bytes) {
+  guarded_ = true;
   return !fails(kGuardInstall) && kernel_.guard_install(start, bytes);
 }
 bool RegionPages::guard_remove(void* start, std::size_t bytes) {

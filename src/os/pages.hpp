@@ -65,8 +65,12 @@ class RegionPages {
   /// \param region  `units` units, aligned at kUnit. What is not in use of it has no access.
   /// \param map     `units` bits for the use of this object, zeroed, in whole words.
   void start(char* region, std::size_t units, std::uint64_t* map, FailHook hook, void* context);
-  /// Forgets everything and gives back what was dirtied. \return how many units that were.
-  std::size_t reset();
+  enum class OnReset : std::uint8_t {
+    give_back,  ///< all is as it was after start
+    clear,      ///< the same for who keeps to what it maps; but pages stay, as zeroes, and may be touched before
+  };
+  /// Forgets everything. \return how many units were in use since the last time.
+  std::size_t reset(OnReset what = OnReset::give_back);
 
   [[nodiscard]] void* map(std::size_t bytes, std::uintptr_t hint);
   [[nodiscard]] bool unmap(void* start, std::size_t bytes);
@@ -84,6 +88,11 @@ class RegionPages {
   [[nodiscard]] std::size_t units() const { return units_; }
 
  private:
+  /// Units and pages that are cleared at most: beyond them fresh ones are cheaper.
+  static constexpr std::size_t kMostKept = 256;
+  static constexpr std::size_t kMostCleared = 512;
+
+  [[nodiscard]] bool reopen(std::size_t units);
   [[nodiscard]] bool fails(unsigned char call) const;
   [[nodiscard]] bool is_used(std::size_t unit) const { return ((used_[unit / 64] >> (unit % 64)) & 1) != 0; }
   void set_used(std::size_t first, std::size_t count, bool used);
@@ -91,6 +100,9 @@ class RegionPages {
   char* region_ = nullptr;
   std::size_t units_ = 0;
   std::size_t high_water_ = 0;  ///< no unit from here on was ever used since the last reset
+  std::size_t open_ = 0;        ///< units before it that are not in use are zero and may be touched
+  bool guarded_ = false;        ///< guards may lie
+  bool closed_ = false;         ///< access may be forbidden to what is in use
   std::uint64_t* used_ = nullptr;
   FailHook hook_ = nullptr;
   void* context_ = nullptr;

@@ -331,6 +331,46 @@ TEST(RegionPages, reset_forgets_guards_contents_and_places) {
   EXPECT_EQ(region.pages.reset(), 2U);
 }
 
+TEST(RegionPages, clearing_leaves_zeroes_whatever_lay_there) {
+  const std::size_t page = page_size();
+  for (const std::size_t units : {3U, 69U}) {  // few pages are written over, many are given back
+    Region region;
+    for (int round = 0; round != 3; ++round) {
+      auto* const start = static_cast<char*>(region.pages.map(units * kUnit, 0));
+      ASSERT_EQ(start, region.first());
+      ASSERT_TRUE(is_zero(start, units * kUnit));
+      std::memset(start, 7, units * kUnit);
+      ASSERT_TRUE(region.pages.forbid(start + page, page));
+      (void)region.pages.guard_install(start + 2 * page, page);
+      ASSERT_TRUE(region.pages.withdraw(start + kUnit, kUnit));
+      if (round == 1) {
+        ASSERT_TRUE(region.pages.unmap(start + 2 * kUnit, kUnit));
+      }
+      EXPECT_EQ(region.pages.reset(RegionPages::OnReset::clear), units);
+    }
+    EXPECT_EQ(region.pages.reset(), 0U);
+    EXPECT_EQ(read_end(region.first() + page), -SIGSEGV) << "given back";
+    ASSERT_NE(region.pages.map(units * kUnit, 0), nullptr);
+    EXPECT_TRUE(is_zero(region.first(), units * kUnit));
+  }
+}
+
+TEST(RegionPages, what_was_unmapped_is_open_when_it_is_mapped_again) {
+  Region region;
+  for (int round = 0; round != 3; ++round) {
+    auto* const start = static_cast<char*>(region.pages.map(3 * kUnit, 0));
+    ASSERT_EQ(start, region.first());
+    ASSERT_TRUE(is_zero(start, 3 * kUnit));
+    std::memset(start, 7, 3 * kUnit);
+    ASSERT_TRUE(region.pages.unmap(start + kUnit, kUnit));
+    if (round == 1) {
+      ASSERT_EQ(region.pages.map(kUnit, 0), start + kUnit);
+      ASSERT_TRUE(is_zero(start + kUnit, kUnit));
+    }
+    EXPECT_EQ(region.pages.reset(RegionPages::OnReset::clear), 3U);
+  }
+}
+
 TEST(RegionPages, each_call_asks_the_hook_for_its_own_kind_and_obeys) {
   enum { kMap, kUnmap, kProtect, kDiscard, kGuardInstall, kGuardRemove, kRemap };  // as SysCall
   Region region;
