@@ -74,9 +74,6 @@ Op random_op(Dice& dice, const props::Header& header) {
   op.slot = static_cast<std::uint8_t>(dice.below(dice.below(2) == 0 ? 8 : props::kSlots));
   op.detail = static_cast<std::uint8_t>(dice.below(256));
   op.argument = edge_argument(dice);
-  // A full pile takes as long as fifty programs without one.
-  const bool is_pile = op.code == OpCode::pile_up || op.code == OpCode::pile_free;
-  if (is_pile && dice.below(8) != 0) op.detail %= 16;
   return op;
 }
 
@@ -141,6 +138,24 @@ void mutate_record(std::uint8_t* record, const props::Header& header, Dice& dice
       for (unsigned i = 0; i < 4; ++i) record[4 + i] = static_cast<std::uint8_t>(argument >> (8 * i));
       break;
     }
+  }
+}
+
+/// A full pile takes as long as fifty programs without one, so few programs have one: of the others, all piles together
+/// are small.
+void cut_piles(const Records& program, Dice& dice) {
+  constexpr unsigned kFullOnceIn = 128;
+  constexpr unsigned kMostPiled = 8;
+  if (dice.below(kFullOnceIn) == 0) return;
+  const props::Header header = props::decode_header(program.data, kRecordBytes);
+  unsigned piled = 0;
+  for (std::size_t i = 0; i != program.count; ++i) {
+    const Op op = props::decode_op(header, program.at(i));
+    if (op.code != OpCode::pile_up) continue;
+    std::uint8_t& detail = program.at(i)[3];
+    if (piled + props::pile_count(op) > kMostPiled)
+      detail = static_cast<std::uint8_t>(std::min(op.detail + 0U, dice.below(4)));
+    piled += detail + 1U;
   }
 }
 
@@ -217,6 +232,7 @@ std::size_t mutate_program(std::uint8_t* data, std::size_t size, std::size_t max
         break;
     }
   }
+  cut_piles(program, dice);
   return (program.count + 1) * kRecordBytes;
 }
 
@@ -254,6 +270,7 @@ std::size_t cross_over_programs(const std::uint8_t* first, std::size_t first_siz
       }
     }
   }
+  cut_piles({out, count, limit}, dice);
   return (count + 1) * kRecordBytes;
 }
 

@@ -34,7 +34,7 @@ STAVE_PROPS_PLAIN inline void for_each_piece(std::size_t size, Visit&& visit) {
   constexpr std::size_t kWhole = 1024;
   constexpr std::size_t kHead = 512;
   constexpr std::size_t kTail = 256;
-  constexpr std::size_t kBetween = 5;
+  constexpr std::size_t kBetween = 3;
   if (size <= kWhole) {
     visit(std::size_t{0}, size);
     return;

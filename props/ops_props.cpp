@@ -126,7 +126,8 @@ RC_GTEST_PROP(Mutations, give_whole_records_within_the_limit_and_follow_from_the
   RC_ASSERT(bytes == again);
 }
 
-RC_GTEST_PROP(Mutations, cross_over_takes_records_of_both, (const Bytes& first, const Bytes& second, unsigned seed)) {
+RC_GTEST_PROP(Mutations, cross_over_takes_records_of_both_and_cuts_piles,
+              (const Bytes& first, const Bytes& second, unsigned seed)) {
   const auto limit = *rc::gen::inRange<std::size_t>(0, 400);
   Bytes out(limit);
   const std::size_t size =
@@ -136,8 +137,11 @@ RC_GTEST_PROP(Mutations, cross_over_takes_records_of_both, (const Bytes& first, 
   for (std::size_t i = 1; i < size / kRecordBytes; ++i) {
     const auto is_in = [&](const Bytes& parent) {
       for (std::size_t j = 1; j <= op_count(parent.size()); ++j) {
-        if (std::equal(&out[i * kRecordBytes], &out[i * kRecordBytes] + kRecordBytes, &parent[j * kRecordBytes]))
-          return true;
+        Bytes record(&out[i * kRecordBytes], &out[i * kRecordBytes] + kRecordBytes);
+        const std::uint8_t detail = parent[j * kRecordBytes + 3];
+        if (record[3] <= detail && decode_op(decode_header(out.data(), size), record.data()).code == OpCode::pile_up)
+          record[3] = detail;
+        if (std::equal(record.begin(), record.end(), &parent[j * kRecordBytes])) return true;
       }
       return false;
     };
