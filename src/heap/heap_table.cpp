@@ -135,6 +135,7 @@ void Allocator<S>::drain_shared() {
 
 template <class S>
 void Allocator<S>::put_orphan(ThreadHeap& heap) {
+  yield("orphan-before-lock");
   const ArenaLocked<S> locked(arena, constants);
   link_orphan(heap);
 }

@@ -44,8 +44,8 @@ struct InstanceConfig {
   void (*on_fault)(void* context, const FaultRecord& record) = nullptr;
   /// Called before each call to the kernel; true lets that call fail with ENOMEM. nullptr: none fails.
   bool (*fail)(void* context, SysCall call) = nullptr;
-  /// Called at each named yield point inside the protocol (see heap/yield.def), so that a test can act as another
-  /// logical thread there. Only in builds with STAVE_YIELD_POINTS. nullptr: none.
+  /// Called at each named yield point inside the protocol, so that a test can act as another logical thread there. Only
+  /// in builds with STAVE_YIELD_POINTS. nullptr: none.
   void (*on_yield)(void* context, const char* point) = nullptr;
   void* context = nullptr;
 };

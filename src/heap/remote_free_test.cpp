@@ -222,6 +222,13 @@ TEST(RemoteFree, a_second_free_at_every_point_kills_one_of_the_two) {
   }
 }
 
+TEST(RemoteFree, a_second_free_of_a_large_block_before_the_lock_kills_the_first) {
+  TestHeap heap;
+  void* const pointer = heap.allocate(0, 400000);
+  at(heap, "free-before-lock", [&] { heap.deallocate(0, pointer); });
+  EXPECT_STREQ(heap.death_of([&] { heap.deallocate(1, pointer); }), "double-free");
+}
+
 TEST(RemoteFree, the_release_of_a_chunk_waits_for_a_freer_that_has_not_signalled) {
   TestHeap heap;
   std::vector<void*> all;

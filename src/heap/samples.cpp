@@ -373,6 +373,7 @@ void* Allocator<S>::allocate_sampled(ThreadHeap& heap, SizeClass cls, Request re
 template <class S>
 void Allocator<S>::free_sample(void* pointer, Claim claim) {
   const void* const frame = __builtin_frame_address(0);
+  yield("free-before-lock");
   const ArenaLocked<S> locked(arena, constants);
   SampleRecord* const record = samples.find_live(pointer, arena.registry.find(address_of(pointer)), Fault::double_free);
   samples.check_claim(*record, claim);

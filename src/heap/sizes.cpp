@@ -145,6 +145,7 @@ template <class S>
 void Allocator<S>::deallocate_large(void* pointer, RegistryEntry entry, const Claim& claim) {
   if (pointer == nullptr) return;
   if (entry.kind() == UnitKind::large) {
+    yield("free-before-lock");
     const ArenaLocked<S> locked(arena, constants);
     // Read again: the block may have gone before we held the lock.
     const RegistryEntry now = arena.registry.find(address_of(pointer));
