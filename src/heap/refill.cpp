@@ -476,7 +476,8 @@ bool Allocator<S>::give_back_empty(ThreadHeap& heap) {
   drain_inbox(heap);
 #if defined(STAVE_MUTANT_release_with_push_pending)
   arena.for_each_chunk([&](Chunk* c) {
-    for (std::uint32_t i = 0; c->owner == &heap && i < (c->opened + 63) / 64; ++i) collect_word(heap, c, i);
+    const std::size_t lines = constants.shapes[arena.registry.find(address_of(c)).size_class()].line_count();
+    for (std::uint32_t i = 0; c->owner == &heap && i != lines; ++i) collect_word(heap, c, i);
   });
 #endif
   for (SizeClass cls = 0; cls != kClassCount; ++cls) {
