@@ -13,10 +13,12 @@
 
 namespace stave::fuzz {
 
-/// Same contract as props::ReferenceHeap, for as many allocations as a program can have at once.
+/// Same contract as props::ReferenceHeap, for as many allocations as a program can have at once, and what its forks
+/// leave behind.
 class FlatModel {
  public:
-  static constexpr std::size_t kCapacity = props::kSlots + props::kPiles * props::kPileCapacity + 1;
+  static constexpr std::size_t kLeftBehind = 1024;
+  static constexpr std::size_t kCapacity = props::kSlots + props::kPiles * props::kPileCapacity + 1 + kLeftBehind;
 
   [[nodiscard]] bool add(const props::Allocation& allocation) {
     const std::size_t at = lower_bound(allocation.address);

@@ -202,7 +202,7 @@ std::map<std::string, Program> heap_seeds() {
     for (unsigned i = 0; i < 16; ++i) seed.op(malloc_op, i % 2, 16 + i, bytes(20000 + i * 3000));
     return seed;
   }());
-  for (const OpCode code : misuse_ops()) {
+  for (const OpCode code : misuse_ops(1)) {
     ProgramSeed misuse(2);
     misuse.header([](Header& header) { header.misuse_allowed = true; });
     misuse.op(malloc_op, 0, 0, bytes(100)).op(malloc_op, 1, 1, bytes(100)).op(code, 0, 0, bytes(100), 0);

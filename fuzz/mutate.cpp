@@ -66,21 +66,30 @@ std::uint32_t edge_argument(Dice& dice) {
   }
 }
 
+/// Makes an operation one that has the next interrupted: soon, or at a point that it names.
+void make_interleave(Op& op, Dice& dice) {
+  op.code = OpCode::interleave;
+  op.slot = static_cast<std::uint8_t>(dice.below(2) == 0 ? 0 : dice.below(props::kMostInterrupting));
+  op.detail = static_cast<std::uint8_t>(dice.below(2) == 0 ? 0 : dice.below(props::kYieldPoints));
+  op.argument = dice.below(4) == 0 ? dice.below(1024) : dice.below(4);
+}
+
 Op random_op(Dice& dice, const props::Header& header) {
   Op op;
-  const auto legal = props::legal_ops();
+  const auto legal = props::legal_ops(header.version);
   op.code = legal[dice.below(legal.size())];
   op.thread = static_cast<std::uint8_t>(dice.below(header.threads));
   op.slot = static_cast<std::uint8_t>(dice.below(dice.below(2) == 0 ? 8 : props::kSlots));
   op.detail = static_cast<std::uint8_t>(dice.below(256));
   op.argument = edge_argument(dice);
+  if (op.code == OpCode::interleave) make_interleave(op, dice);
   return op;
 }
 
 Op random_misuse(Dice& dice, const props::Header& header) {
   Op op = random_op(dice, header);
   const bool goes_on = header.version != 1 && dice.below(4) != 0;
-  const auto misuse = goes_on ? props::attack_ops() : props::misuse_ops();
+  const auto misuse = goes_on ? props::attack_ops() : props::misuse_ops(header.version);
   op.code = misuse[dice.below(misuse.size())];
   if (goes_on && dice.below(2) == 0) op.argument = static_cast<std::uint32_t>(dice.next());
   return op;
@@ -224,6 +233,20 @@ std::size_t mutate_program(std::uint8_t* data, std::size_t size, std::size_t max
         if (header.misuse_allowed && room != 0) {
           program.open(at, 1);
           props::encode_op(header, random_misuse(dice, header), program.at(at));
+          break;
+        }
+        [[fallthrough]];
+      case 12:
+        if (header.version >= 3 && room != 0) {
+          // In front of what may be long in coming to a point: a free by another thread has three of them.
+          Op op = props::decode_op(header, program.at(at));
+          if (dice.below(2) == 0) {
+            op.code = OpCode::free_remote;
+            props::encode_op(header, op, program.at(at));
+          }
+          make_interleave(op, dice);
+          program.open(at, 1);
+          props::encode_op(header, op, program.at(at));
           break;
         }
         [[fallthrough]];

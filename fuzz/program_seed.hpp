@@ -16,7 +16,7 @@ class ProgramSeed {
     program_.header.threads = static_cast<std::uint8_t>(threads);
     program_.header.profile = static_cast<std::uint8_t>(profile);
     program_.header.seed = 1;
-    program_.header.version = 1;  // which has all that is legal
+    program_.header.version = 1;  // which has all that is legal and not interrupted
   }
   ProgramSeed& header(auto&& change) {
     change(program_.header);
@@ -28,9 +28,23 @@ class ProgramSeed {
     program_.header.misuse_allowed = true;
     return *this;
   }
+  /// Its operations may interrupt one another.
+  ProgramSeed& interleaved() {
+    program_.header.version = 3;
+    return *this;
+  }
+  /// The next operation is interrupted at a point (props::yield_point_name) that it has passed so often, by so many of
+  /// those that follow.
+  ProgramSeed& interrupt(unsigned point, unsigned count, unsigned passes = 0) {
+    return op(props::OpCode::interleave, 0, count - 1, passes, point);
+  }
   ProgramSeed& op(props::OpCode code, unsigned thread, unsigned slot, std::uint32_t argument = 0, unsigned detail = 0) {
     program_.ops.push_back(props::Op{code, static_cast<std::uint8_t>(thread), static_cast<std::uint8_t>(slot),
                                      static_cast<std::uint8_t>(detail), argument});
+    return *this;
+  }
+  ProgramSeed& op(const props::Op& op) {
+    program_.ops.push_back(op);
     return *this;
   }
   [[nodiscard]] const props::Program& program() const { return program_; }

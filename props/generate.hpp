@@ -27,8 +27,9 @@ struct Wish {
   std::optional<std::uint8_t> profile = std::nullopt;
   std::optional<bool> guard_by_protect = std::nullopt;
   std::optional<bool> tight_region = std::nullopt;
-  bool failures = false;  ///< system calls fail now and then
-  bool misuse = false;    ///< programs may end with one
+  bool failures = false;     ///< system calls fail now and then
+  bool misuse = false;       ///< programs may end with one
+  bool interleaved = false;  ///< operations interrupt one another
 };
 
 /// An argument that stands for a size: borders of classes first, then small ones, then everything.
@@ -74,6 +75,7 @@ struct Hint {
   std::bitset<kSlots> live;
   std::array<unsigned, kPiles> piled{};
   bool failures = false;
+  bool interleaved = false;
 };
 
 inline Op generate_op(const Hint& hint) {
@@ -97,6 +99,7 @@ inline Op generate_op(const Hint& hint) {
   if (std::any_of(hint.piled.begin(), hint.piled.end(), [](unsigned n) { return n != 0; }))
     weights.emplace_back(3, pile_free);
   if (hint.failures) weights.emplace_back(2, fail_next);
+  if (hint.interleaved) weights.emplace_back(8, interleave);
   if (hint.header.misuse_allowed) {
     for (const OpCode code : misuse_ops()) weights.emplace_back(1, code);
   }
@@ -138,7 +141,11 @@ inline Op generate_op(const Hint& hint) {
       op.detail = *rc::gen::inRange<std::uint8_t>(0, 8);
       break;
   }
-  if (op.code == pile_free || op.code == fail_next) {
+  if (op.code == interleave) {
+    op.slot %= kMostInterrupting;
+    op.detail = *rc::gen::inRange<std::uint8_t>(0, kYieldPoints);
+    op.argument = *rc::gen::inRange<std::uint32_t>(0, 16);
+  } else if (op.code == pile_free || op.code == fail_next) {
     op.argument = *rc::gen::inRange<std::uint32_t>(0, 1U << 11U);
   } else if (op.code == pile_up) {
     op.argument = *rc::gen::weightedOneOf<std::uint32_t>(
@@ -260,6 +267,7 @@ void run_case_with(const std::string& name, H& heap, const SizeTable& sizes, con
   hint.header = header;
   hint.classes = static_cast<unsigned>(sizes.classes().size());
   hint.failures = wish.failures;
+  hint.interleaved = wish.interleaved;
   rc::state::check(hint, session, rc::state::gen::execOneOfWithArgs<Step<S>>());
   session.finish();
 }

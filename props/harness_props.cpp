@@ -130,6 +130,51 @@ TYPED_TEST(BrokenHeap, that_accepts_a_remote_double_free_is_found) {
 TYPED_TEST(BrokenHeap, that_multiplies_blindly_is_found) { expect_found<broken::MultipliesBlindly<TypeParam>>("P"); }
 TYPED_TEST(BrokenHeap, that_forgets_orphans_is_found) { expect_found<broken::ForgetsOrphans<TypeParam>>("P"); }
 TYPED_TEST(BrokenHeap, whose_free_spoils_errno_is_found) { expect_found<broken::SpoilsErrno<TypeParam>>("P7"); }
+/// Can be interrupted in a free by another thread, which is not begun there, or is over already.
+struct InterruptedFree : FirstFit {
+  explicit InterruptedFree(bool early) : FirstFit(first_setup()), early_(early) {}
+  void deallocate(unsigned thread, void* pointer) {
+    if (early_) FirstFit::deallocate(thread, pointer);
+    interrupter_.pass("remote-free-before-mark");
+    if (!early_) FirstFit::deallocate(thread, pointer);
+  }
+  Interrupter& interrupter() { return interrupter_; }
+
+ private:
+  Interrupter interrupter_;
+  bool early_;
+};
+
+/// What comes of a free in the middle of which `amid` is carried out, and then an allocation of the same size.
+std::string finding_amid_a_free(bool early, const Op& amid) {
+  using enum OpCode;
+  InterruptedFree heap(early);
+  const SizeTable sizes;
+  Runner<InterruptedFree> runner(heap, sizes, Thoroughness::every_op);
+  Program program;
+  program.header.threads = 3;
+  program.ops = {{malloc_op, 0, 0, 0, literal_size(100)},
+                 {interleave, 0, 0, 1, 0},
+                 {free_op, 1, 0},
+                 amid,
+                 {malloc_op, 2, 1, 0, literal_size(100)}};
+  const Failure failure = run_program(runner, program);
+  EXPECT_EQ(runner.interruptions(), 1U);
+  return failure ? failure.rule : "";
+}
+
+TEST(InterruptedHeap, that_hands_out_what_is_not_freed_yet_is_found) {
+  const Op amid = {OpCode::malloc_op, 2, 2, 0, literal_size(100)};
+  EXPECT_EQ(finding_amid_a_free(false, amid), "");
+  EXPECT_EQ(finding_amid_a_free(true, amid), "P1 allocations do not overlap");
+}
+
+TEST(InterruptedHeap, whose_fork_finishes_what_had_not_begun_is_found) {
+  const Op amid = {OpCode::fork_child, 2, 0};
+  EXPECT_EQ(finding_amid_a_free(false, amid), "");
+  EXPECT_EQ(finding_amid_a_free(true, amid), "P15 what a fork interrupts is finished or has not begun");
+}
+
 TYPED_TEST(BrokenHeap, that_refuses_for_nothing_is_found) { expect_found<broken::RefusesForNothing<TypeParam>>("P8"); }
 
 }  // namespace

@@ -94,6 +94,16 @@ class Failures {
   std::uint64_t injected_ = 0;
 };
 
+/// Whoever acts as another thread where a heap says that one could come in between.
+struct Interrupter {
+  void (*act)(void* context, const char* point) = nullptr;
+  void* context = nullptr;
+
+  void pass(const char* point) const {
+    if (act != nullptr) act(context, point);
+  }
+};
+
 /// How a heap is to be set up for a program.
 struct HeapSetup {
   std::size_t region_bytes = 0;
@@ -133,6 +143,12 @@ concept Heap = requires(H heap, const H& same, unsigned thread, std::size_t size
   { same.region_bytes() } -> std::same_as<std::size_t>;
   { heap.escape() } -> std::same_as<Escape&>;
   { heap.failures() } -> std::same_as<Failures&>;
+};
+
+/// Whether the heap names points inside of its calls; only Stave does.
+template <class H>
+concept Interruptible = requires(H heap) {
+  { heap.interrupter() } -> std::same_as<Interrupter&>;
 };
 
 }  // namespace stave::props

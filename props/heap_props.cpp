@@ -64,6 +64,12 @@ TEST_P(HeapProfiles, end_in_the_fault_that_a_misuse_names) {
   check_instances(name("misuse"), misusing);
 }
 
+TEST_P(HeapProfiles, keep_every_property_when_threads_interrupt_one_another) {
+  Wish interleaved = wish();
+  interleaved.interleaved = true;
+  check_instances(name("interleaved"), interleaved);
+}
+
 TEST_P(HeapProfiles, are_served_in_a_tight_region) {
   Wish tight = wish();
   tight.tight_region = true;
@@ -207,6 +213,42 @@ TEST(HeapPrograms, give_the_answers_of_both_reference_allocators) {
     }
   });
 }
+
+#if STAVE_YIELD_POINTS
+
+TEST(HeapPrograms, are_interrupted_at_each_point_that_the_language_names) {
+  using enum OpCode;
+  constexpr std::uint32_t kSmall = literal_size(100);
+  constexpr std::uint32_t kOther = literal_size(1000);  // of a chunk that nothing waits for
+  constexpr std::uint32_t kLarge = literal_size(400000);
+  // Thread 0 has slots 0 and 2, of which thread 1 freed the latter; thread 3 has ended.
+  const Op passing[kYieldPoints] = {{free_op, 1, 0},     {free_op, 1, 0},     {free_op, 1, 0},
+                                    {free_op, 1, 0},     {exit_thread, 0, 0}, {exit_thread, 0, 0},
+                                    {exit_thread, 0, 0}, {free_op, 1, 1},     {trim, 2, 0}};
+  for (std::uint8_t point = 0; point != kYieldPoints; ++point) {
+    Program program;
+    program.header.threads = 4;
+    program.ops = {{malloc_op, 0, 0, 0, kSmall},
+                   {malloc_op, 0, 1, 0, kLarge},
+                   {malloc_op, 0, 2, 0, kOther},
+                   {malloc_op, 3, 3, 0, kSmall},
+                   {malloc_op, 1, 4, 0, kSmall},
+                   {malloc_op, 2, 5, 0, kSmall},
+                   {exit_thread, 3, 0},
+                   {exit_thread, 1, 0},
+                   {free_op, 1, 2},
+                   {interleave, 0, 0, point, 0},
+                   passing[point],
+                   {malloc_op, 2, 6, 0, kSmall}};
+    StaveHeap heap(setup_for(program.header));
+    Runner<StaveHeap> runner(heap, stave_sizes(), Thoroughness::every_op);
+    const Failure failure = run_program(runner, program);
+    EXPECT_FALSE(failure) << failure.rule << ": " << failure.detail;
+    EXPECT_EQ(runner.interruptions(), 1U) << yield_point_name(point);
+  }
+}
+
+#endif
 
 }  // namespace
 }  // namespace stave::props

@@ -23,6 +23,24 @@ constexpr OpCode kLegalV1[] = {
 };
 static_assert(std::size(kLegalV1) == 32);
 
+/// Two tables, one behind the other.
+template <std::size_t kFirst, std::size_t kSecond>
+constexpr auto joined(const OpCode (&first)[kFirst], const OpCode (&second)[kSecond]) {
+  std::array<OpCode, kFirst + kSecond> both{};
+  std::copy_n(first, kFirst, both.begin());
+  std::copy_n(second, kSecond, both.begin() + kFirst);
+  return both;
+}
+
+constexpr auto kLegalV3 = joined(kLegalV1, {interleave, interleave, interleave, interleave});
+
+// Every legal operation; the last one came with version 3.
+constexpr OpCode kLegal[] = {
+    malloc_op,   calloc_op,   realloc_op, reallocarray_op, aligned_alloc_op, memalign_op, free_op,
+    free_remote, usable_size, fill,       check,           exit_thread,      fork_child,  trim,
+    fail_next,   pile_up,     pile_free,  interleave,
+};
+
 constexpr OpCode kMisuseV1[] = {
     double_free_local_local,
     double_free_local_remote,
@@ -34,6 +52,7 @@ constexpr OpCode kMisuseV1[] = {
     realloc_freed,
     usable_size_freed,
 };
+constexpr auto kEndingV3 = joined(kMisuseV1, {double_free_racing});
 
 // Version 2 has no other legal operations, and the same bytes for them.
 constexpr OpCode kMisuseV2[] = {
@@ -69,6 +88,7 @@ constexpr OpCode kMisuseV2[] = {
     touch_guard,
     touch_freed,
 };
+constexpr auto kMisuseV3 = joined(kMisuseV2, {double_free_racing});
 constexpr OpCode kAttacks[] = {
     overflow_write,       overflow_nul,  write_beyond,      underflow_write,   write_freed,
     free_stale,           realloc_stale, usable_size_stale, free_other_family, free_other_size,
@@ -78,8 +98,14 @@ constexpr OpCode kAttacks[] = {
 
 constexpr std::uint8_t kFirstMisuseByte = 0x80;
 
+std::span<const OpCode> legal_of(std::uint8_t version) {
+  if (version < 3) return kLegalV1;
+  return kLegalV3;
+}
 std::span<const OpCode> misuse_of(std::uint8_t version) {
-  return version == 1 ? std::span<const OpCode>(kMisuseV1) : std::span<const OpCode>(kMisuseV2);
+  if (version == 1) return kMisuseV1;
+  if (version == 2) return kMisuseV2;
+  return kMisuseV3;
 }
 
 // Settings byte of the header.
@@ -194,8 +220,11 @@ std::string size_text(std::size_t size) {
 
 }  // namespace
 
-std::span<const OpCode> legal_ops() { return {kLegalV1, 17}; }
-std::span<const OpCode> misuse_ops() { return kMisuseV1; }
+std::span<const OpCode> legal_ops(std::uint8_t version) { return {kLegal, std::size(kLegal) - (version < 3 ? 1 : 0)}; }
+std::span<const OpCode> misuse_ops(std::uint8_t version) {
+  if (version < 3) return kMisuseV1;
+  return kEndingV3;
+}
 std::span<const OpCode> attack_ops() { return kAttacks; }
 
 MisuseClass misuse_class(OpCode code) {
@@ -260,6 +289,8 @@ const char* op_name(OpCode code) {
       return "pile-up";
     case pile_free:
       return "pile-free";
+    case interleave:
+      return "interleave";
     case double_free_local_local:
       return "double-free-local-local";
     case double_free_local_remote:
@@ -278,6 +309,8 @@ const char* op_name(OpCode code) {
       return "realloc-freed";
     case usable_size_freed:
       return "usable-size-freed";
+    case double_free_racing:
+      return "double-free-racing";
     case overflow_write:
       return "overflow-write";
     case overflow_nul:
@@ -326,6 +359,7 @@ const char* expected_fault(OpCode code) {
     case double_free_local_remote:
     case double_free_remote_local:
     case double_free_remote_remote:
+    case double_free_racing:
       return "double-free";
     case interior_free:
       return "interior-pointer";
@@ -434,11 +468,24 @@ unsigned pile_pick(const Op& op, unsigned size, unsigned step) {
   return ((op.argument >> 2U) * 2654435761U + step * 40503U) % size;
 }
 
+const char* yield_point_name(unsigned point) {
+  constexpr const char* kNames[kYieldPoints] = {"any",
+                                                "remote-free-before-mark",
+                                                "remote-free-before-done",
+                                                "remote-free-before-signal",
+                                                "drain-before-pending",
+                                                "collect-before-clear",
+                                                "collect-before-unmark",
+                                                "free-before-lock",
+                                                "orphan-before-lock"};
+  return kNames[point < kYieldPoints ? point : 0];
+}
+
 Header decode_header(const std::uint8_t* data, std::size_t size) {
   std::uint8_t record[kRecordBytes] = {};
   std::copy_n(data, std::min(size, kRecordBytes), record);
   Header header;
-  header.version = record[0] < 2 ? 1 : kVersion;
+  header.version = std::clamp<std::uint8_t>(record[0], 1, kVersion);
   header.profile = record[1] & kProfileMask;
   header.guard_by_protect = (record[1] & kGuardByProtect) != 0;
   header.misuse_allowed = (record[1] & kMisuseAllowed) != 0;
@@ -457,7 +504,8 @@ Op decode_op(const Header& header, const std::uint8_t* record) {
     const auto misuse = misuse_of(header.version);
     op.code = misuse[(record[0] - kFirstMisuseByte) % misuse.size()];
   } else {
-    op.code = kLegalV1[record[0] % std::size(kLegalV1)];
+    const auto legal = legal_of(header.version);
+    op.code = legal[record[0] % legal.size()];
   }
   op.thread = record[1] % header.threads;
   op.slot = record[2] % kSlots;
@@ -490,14 +538,10 @@ void encode_header(const Header& header, std::uint8_t* record) {
 }
 
 void encode_op(const Header& header, const Op& op, std::uint8_t* record) {
-  if (is_misuse(op.code)) {
-    const auto misuse = misuse_of(header.version);
-    const auto place = std::find(misuse.begin(), misuse.end(), op.code);
-    record[0] = static_cast<std::uint8_t>(kFirstMisuseByte + (place - misuse.begin()));
-  } else {
-    const auto* place = std::find(std::begin(kLegalV1), std::end(kLegalV1), op.code);
-    record[0] = static_cast<std::uint8_t>(place - kLegalV1);
-  }
+  const bool misuse = is_misuse(op.code);
+  const auto codes = misuse ? misuse_of(header.version) : legal_of(header.version);
+  const auto place = std::find(codes.begin(), codes.end(), op.code) - codes.begin();
+  record[0] = static_cast<std::uint8_t>((misuse ? kFirstMisuseByte : 0) + place);
   record[1] = op.thread;
   record[2] = op.slot;
   record[3] = op.detail;
@@ -585,6 +629,12 @@ std::string to_text(const Op& op, const SizeTable& sizes) {
       constexpr const char* kOrders[] = {"newest first", "oldest first", "every other", "scattered"};
       append(text, "free %u of pile %u, %s", pile_count(op), pile_number(op),
              kOrders[static_cast<unsigned>(pile_order(op))]);
+      break;
+    }
+    case interleave: {
+      const Interruption interruption = decode_interruption(op);
+      append(text, "interrupt the next at %s, passed %u times, by the %u after it",
+             yield_point_name(interruption.point), interruption.passes, interruption.count);
       break;
     }
     case overflow_write:
@@ -871,6 +921,7 @@ class CPrinter {
         steps_ += "malloc_trim(0); ";
         break;
       case fail_next:
+      case interleave:  // where a thread is interrupted is for the scheduler to say
         steps_ += "/* " + to_text(op, sizes_) + " */ ";
         break;
       case pile_up: {
@@ -974,7 +1025,8 @@ class CPrinter {
       end();
       return;
     }
-    const bool first_remote = op.code == double_free_remote_local || op.code == double_free_remote_remote;
+    const bool first_remote =
+        op.code == double_free_remote_local || op.code == double_free_remote_remote || op.code == double_free_racing;
     const bool second_remote = op.code == double_free_local_remote || op.code == double_free_remote_remote;
     begin(first_remote ? other : owner, false);
     append(steps_, "free(s[%u].p); ", slot);

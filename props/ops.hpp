@@ -32,11 +32,11 @@ inline constexpr unsigned kSlots = 64;
 inline constexpr unsigned kPiles = 4;
 inline constexpr unsigned kPileCapacity = 1024;
 inline constexpr std::size_t kRecordBytes = 8;
-inline constexpr std::uint8_t kVersion = 2;
+inline constexpr std::uint8_t kVersion = 3;
 
 /// Codes below 0x80 are legal use, those from 0x80 are misuse, of which the first end a program, and those from 0xa0 do
-/// not (version 2). The numbers are internal to a build; the bytes in a
-/// file go through the table of the file's version.
+/// not (version 2). The numbers are internal to a build; the bytes in a file go through the table of the file's
+/// version.
 enum class OpCode : std::uint8_t {
   malloc_op = 0,
   calloc_op,
@@ -52,9 +52,10 @@ enum class OpCode : std::uint8_t {
   exit_thread,
   fork_child,
   trim,
-  fail_next,  ///< plans a failure of coming system calls
-  pile_up,    ///< many mallocs of one size
-  pile_free,  ///< frees many of a pile, in one of four orders
+  fail_next,   ///< plans a failure of coming system calls
+  pile_up,     ///< many mallocs of one size
+  pile_free,   ///< frees many of a pile, in one of four orders
+  interleave,  ///< the next operation is interrupted by those after it (version 3)
 
   double_free_local_local = 0x80,
   double_free_local_remote,
@@ -65,6 +66,7 @@ enum class OpCode : std::uint8_t {
   foreign_free,
   realloc_freed,
   usable_size_freed,
+  double_free_racing,  ///< one free in the middle of the other (version 3)
 
   overflow_write = 0xa0,  ///< right behind what the program has
   overflow_nul,           ///< one zero byte there
@@ -97,10 +99,10 @@ enum class OpCode : std::uint8_t {
 enum class MisuseClass : std::uint8_t { none, bounds, freed, frees, mismatch, forgery, metadata };
 [[nodiscard]] MisuseClass misuse_class(OpCode code);
 
-/// Every operation, in the order of its code.
-[[nodiscard]] std::span<const OpCode> legal_ops();
+/// Every operation of a version, in the order of its code.
+[[nodiscard]] std::span<const OpCode> legal_ops(std::uint8_t version = kVersion);
 /// Misuse that ends a program.
-[[nodiscard]] std::span<const OpCode> misuse_ops();
+[[nodiscard]] std::span<const OpCode> misuse_ops(std::uint8_t version = kVersion);
 [[nodiscard]] std::span<const OpCode> attack_ops();
 [[nodiscard]] const char* op_name(OpCode code);
 /// The id of the fault that a misuse must end with; nullptr if it need not end with one.
@@ -126,7 +128,7 @@ struct FailurePlan {
 };
 
 struct Header {
-  std::uint8_t version = kVersion;  ///< 1 or 2
+  std::uint8_t version = kVersion;  ///< 1 to 3
   std::uint8_t profile = 1;         ///< 0 light, 1 default, 2 strict, 3 fuzz
   bool guard_by_protect = false;
   bool misuse_allowed = false;  ///< otherwise codes of misuse decode as legal operations
@@ -227,6 +229,24 @@ struct NextFailure {
   return {static_cast<std::uint8_t>(op.detail & 7U), static_cast<std::uint8_t>(op.argument & 0x1FU),
           static_cast<std::uint8_t>(1U + ((op.argument >> 8U) & 7U))};
 }
+
+/// Where an interleave operation interrupts the next one, and by how many of those that follow. Each is carried out by
+/// its own thread; one whose thread is in the middle of something, or whose slot or pile is, waits until nobody is.
+/// What never comes to its point is interrupted at its end.
+struct Interruption {
+  std::uint8_t point = 0;  ///< of yield_point_name; 0: any
+  unsigned passes = 0;     ///< so often the point is passed before
+  unsigned count = 0;
+};
+inline constexpr unsigned kMostInterrupting = 8;
+[[nodiscard]] constexpr Interruption decode_interruption(const Op& op) {
+  // Near points most often, whatever the bytes are.
+  const unsigned far = (op.argument & 8U) != 0 ? (op.argument >> 1U) & 0x1F8U : 0U;
+  return {static_cast<std::uint8_t>(op.detail & 15U), (op.argument & 7U) + far, 1 + op.slot % kMostInterrupting};
+}
+inline constexpr unsigned kYieldPoints = 9;
+/// What the heap calls the point; "any" for 0 and for numbers from kYieldPoints on.
+[[nodiscard]] const char* yield_point_name(unsigned point);
 
 /// The thread that carries out a free_remote, or a misuse's second or remote step, for memory that `owner` holds.
 [[nodiscard]] constexpr unsigned other_thread(unsigned owner, unsigned wish, unsigned threads) {

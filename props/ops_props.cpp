@@ -30,7 +30,8 @@ RC_GTEST_PROP(Language, decodes_any_bytes, (const Bytes& bytes)) {
     RC_ASSERT(op.slot < kSlots);
     RC_ASSERT(program.header.misuse_allowed || !is_misuse(op.code));
     RC_ASSERT((is_misuse(op.code) && !is_attack(op.code)) == (expected_fault(op.code) != nullptr));
-    RC_ASSERT(program.header.version == 2 || !is_attack(op.code));
+    RC_ASSERT(program.header.version >= 2 || !is_attack(op.code));
+    RC_ASSERT(program.header.version >= 3 || (op.code != OpCode::interleave && op.code != OpCode::double_free_racing));
     RC_ASSERT(is_misuse(op.code) == (misuse_class(op.code) != MisuseClass::none));
   }
 }
@@ -114,6 +115,23 @@ TEST(Language, of_version_2_keeps_its_meaning) {
   EXPECT_EQ(to_text(decode(bytes.data(), bytes.size()), SizeTable()), text);
 }
 
+TEST(Language, of_version_3_keeps_its_meaning) {
+  const Bytes bytes = {3, 0x09, 2, 0, 0,    0, 0,    0, 32, 0, 1,  1, 2,  0, 0, 0,  35, 0, 7,    8, 0xFF, 0,
+                       0, 0,    6, 1, 2,    3, 0x41, 2, 0,  0, 36, 1, 2,  0, 9, 0,  0,  0, 0x9E, 1, 2,    3,
+                       0, 0,    0, 0, 0x9F, 1, 2,    3, 0,  0, 0,  0, 33, 0, 0, 13, 8,  0, 0,    0};
+  EXPECT_EQ(to_text(decode(bytes.data(), bytes.size()), SizeTable()),
+            "program version 3 profile default guards advice threads 3 region ample seed 0 misuse allowed\n"
+            "   0  t0 interrupt the next at remote-free-before-mark, passed 2 times, by the 2 after it\n"
+            "   1  t0 interrupt the next at orphan-before-lock, passed 127 times, by the 8 after it\n"
+            "   2  t1 free(p2)\n"
+            "   3  t1 p2 = malloc(9u)\n"
+            "   4  t1 touch-freed p2\n"
+            "   5  t1 double-free-racing p2 (expects double-free)\n"
+            "   6  t0 interrupt the next at any, passed 0 times, by the 1 after it\n");
+  const Bytes later = {200};
+  EXPECT_EQ(decode_header(later.data(), later.size()).version, 3U);
+}
+
 RC_GTEST_PROP(Mutations, give_whole_records_within_the_limit_and_follow_from_the_seed, (Bytes bytes, unsigned seed)) {
   const std::size_t size = bytes.size();
   const std::size_t limit = size + *rc::gen::inRange<std::size_t>(0, 200);
@@ -173,6 +191,7 @@ TEST(Language, prints_c_programs_that_compile_and_run) {
   fs::create_directories(directory);
   for (unsigned variant = 0; variant < 4; ++variant) {
     Bytes bytes(8 * 60, 0);
+    bytes[0] = kVersion;
     bytes[2] = static_cast<std::uint8_t>(variant);  // threads - 1
     std::size_t size = bytes.size();
     for (unsigned seed = 0; seed < 200; ++seed)

@@ -18,14 +18,22 @@
 //       is freed is not
 //   P13 when nothing is live and all threads are gone, trim leaves nothing in use
 //   P14 after an attack, what props/aftermath.hpp says; and P1, P2, P3 and P5 all the same
+//   P15 of what threads were doing that a fork left behind, frees that had marked their slot are finished, and nothing
+//       else has happened
+//
+// One operation may be carried out in the middle of another, by another thread (interleave). What is being freed is in
+// the model until the call returns: no yield point lies between the moment from which the heap may hand an address out
+// again and the end of the call that freed it. P9 and P10 are for when nobody is inside.
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstdarg>
 #include <cstdint>
 #include <cstdio>
 #include <cstring>
+#include <utility>
 
 #include "props/attacks.hpp"
 #include "props/contents.hpp"
@@ -94,29 +102,26 @@ class Runner : private Attacks<Runner<H, Model>, H> {
     over_ = false;
     fills_ = header.seed;
     steps_ = 0;
+    queued_ = 0;
+    inside_ = &nowhere_;
+    abandoned_ = 0;
+    abandoned_bytes_ = 0;
+    interruptions_ = 0;
   }
 
-  /// Carries out an operation. Nothing happens after a failure or after a misuse was detected as it must be.
+  /// Carries out an operation; one that is to be interrupted, when those are known that do it. Nothing happens after a
+  /// failure or after a misuse was detected as it must be.
   void step(const Op& op) {
     if (done()) return;
-    failure_.op = steps_++;
-    provoking_ = nullptr;
-    provoking_too_ = nullptr;
-    outcome_ = Outcome::nothing;
-    if (guarded([&] {
-          execute(op);
-          inspect(op);
-        })) {
-      if (provoking_ != nullptr && !failure_) fail("P11 a misuse was not detected", nullptr, "%s", provoking_);
-    } else {
-      judge_fault();
-    }
+    queue_[queued_++] = op;
+    const bool interleaved = queue_[0].code == OpCode::interleave;
+    if (queued_ == (interleaved ? 2 + decode_interruption(queue_[0]).count : 1)) carry_out_queue();
   }
 
   /// Frees all that is live, by changing threads, and checks that nothing is left.
   void finish() {
+    if (queued_ != 0 && !done()) carry_out_queue();
     if (done()) return;
-    failure_.op = steps_;
     heap_.failures().clear();
     const bool returned = guarded([&] {
       unsigned thread = 0;
@@ -149,6 +154,8 @@ class Runner : private Attacks<Runner<H, Model>, H> {
   [[nodiscard]] std::uint64_t requests() const { return requests_; }
   /// Acts of misuse that had their effect, in this program.
   [[nodiscard]] unsigned attacks() const { return attacks_; }
+  /// Operations in this program in the middle of which others acted.
+  [[nodiscard]] unsigned interruptions() const { return interruptions_; }
   /// Of what the heap died as it must, or nullptr.
   [[nodiscard]] const char* verdict() const { return over_ ? verdict_ : nullptr; }
 
@@ -158,6 +165,20 @@ class Runner : private Attacks<Runner<H, Model>, H> {
     char* stale = nullptr;  ///< what was here before, and was freed
     std::size_t stale_usable = 0;
     std::uint8_t owner = 0;
+  };
+
+  /// An operation that is being carried out.
+  struct Frame {
+    Frame* outer = nullptr;
+    const Op* op = nullptr;
+    unsigned thread = 0;
+    Interruption interruption{};  ///< count is 0: there is none to come
+    unsigned end = 0;             ///< of those in the queue that interrupt it
+    const char* point = nullptr;  ///< passed last
+    Slot* slot = nullptr;         ///< what is in it is being freed or resized
+    bool moves = false;           ///< resized: a new address is taken before the old one is freed
+    char* racing = nullptr;       ///< what another thread frees as well, and has not yet
+    unsigned racer = 0;
   };
 
   // Out of line: a frame that setjmp returns to twice must hold nothing that the compiler keeps in a register.
@@ -175,6 +196,7 @@ class Runner : private Attacks<Runner<H, Model>, H> {
 
   [[gnu::format(printf, 4, 5)]] void fail(const char* rule, const void* address, const char* format, ...) {
     if (failure_) return;
+    failure_.op = steps_ + current_;
     failure_.rule = rule;
     failure_.address = address;
     va_list arguments;
@@ -195,6 +217,145 @@ class Runner : private Attacks<Runner<H, Model>, H> {
     }
     fail("P11 a fault was reported", escape.address, "%s (%s)%s%s", found, escape.rule != nullptr ? escape.rule : "-",
          provoking_ != nullptr ? ", expected " : "", provoking_ != nullptr ? provoking_ : "");
+  }
+
+  // --- operations inside of operations ---
+
+  /// Carries out what is queued; after a fork that leaves threads behind in the middle of something, from that fork on.
+  void carry_out_queue() {
+    if constexpr (Interruptible<H>) {
+      heap_.interrupter() = {[](void* self, const char* point) { static_cast<Runner*>(self)->at_yield_point(point); },
+                             this};
+    }
+    next_ = 0;
+    deferred_count_ = 0;
+    do {
+      inside_ = &nowhere_;
+      forking_ = false;
+      if (!guarded([&] { carry_out_until(queued_); }) && !forking_) judge_fault();
+    } while (forking_);
+    if constexpr (Interruptible<H>) heap_.interrupter() = {};
+    steps_ += queued_;
+    current_ = 0;
+    queued_ = 0;
+  }
+
+  /// Carries out the operations of the queue before `end` that nobody has begun with.
+  void carry_out_until(unsigned end) {
+    while (next_ < end && !done()) {
+      const Op& op = queue_[next_];
+      if (op.code != OpCode::interleave) {
+        perform(next_++, {}, 0);
+      } else if (++next_ < end && queue_[next_].code != OpCode::interleave) {  // of two in a row the later one counts
+        const Interruption interruption = decode_interruption(op);
+        const unsigned first = next_++;
+        perform(first, interruption, std::min(end, next_ + interruption.count));
+      }
+      if (inside_ == &nowhere_) {
+        for (unsigned i = 0; i != deferred_count_ && !done(); ++i) perform(deferred_[i], {}, 0);
+        deferred_count_ = 0;
+      }
+    }
+  }
+
+  /// Carries out an operation, and amid it those before `end`. Not amid misuse, which acts as more than one thread.
+  void perform(unsigned index, const Interruption& interruption, unsigned end) {
+    const Op& op = queue_[index];
+    const unsigned thread = acting_thread(op);
+    if (must_wait(op, thread)) {
+      deferred_[deferred_count_++] = index;
+      return;
+    }
+    if (op.code == OpCode::fork_child && inside_ != &nowhere_) leave_others_behind(index);
+    Frame frame;
+    frame.outer = inside_;
+    frame.op = &op;
+    frame.thread = thread;
+    if (!is_misuse(op.code)) frame.interruption = interruption;
+    frame.end = end;
+    const unsigned before = current_;
+    current_ = index;
+    inside_ = &frame;
+    if (frame.outer == &nowhere_) {
+      provoking_ = nullptr;
+      provoking_too_ = nullptr;
+    }
+    outcome_ = Outcome::nothing;
+    execute(op);
+    inside_ = frame.outer;
+    if (inside_ == &nowhere_) {
+      if (provoking_ != nullptr) fail("P11 a misuse was not detected", nullptr, "%s", provoking_);
+      inspect(op);
+    }
+    current_ = before;
+  }
+
+  [[nodiscard]] unsigned acting_thread(const Op& op) const {
+    return op.code == OpCode::free_remote ? other_thread(slots_[op.slot].owner, op.detail, header_.threads) : op.thread;
+  }
+
+  /// Whether an operation cannot be carried out in the middle of those that are under way.
+  [[nodiscard]] bool must_wait(const Op& op, unsigned thread) const {
+    if (inside_ == &nowhere_) return false;
+    if (is_misuse(op.code) || (op.code == OpCode::fork_child && aftermath_.flipped())) return true;
+    const auto names_pile = [](OpCode code) { return code == OpCode::pile_up || code == OpCode::pile_free; };
+    const auto names_slot = [](OpCode code) { return code <= OpCode::fill; };
+    for (const Frame* frame = inside_; frame != &nowhere_; frame = frame->outer) {
+      const Op& other = *frame->op;
+      if (frame->thread == thread) return true;
+      if (names_slot(op.code) && names_slot(other.code) && op.slot == other.slot) return true;
+      if (names_pile(op.code) && names_pile(other.code) && pile_number(op) == pile_number(other)) return true;
+    }
+    return false;
+  }
+
+  void at_yield_point(const char* point) {
+    Frame& frame = *inside_;
+    frame.point = point;
+    if (frame.interruption.count == 0) return;
+    const unsigned wanted = frame.interruption.point;
+    const bool is_any = wanted == 0 || wanted >= kYieldPoints;
+    if (!is_any && std::strcmp(point, yield_point_name(wanted)) != 0) return;
+    if (frame.interruption.passes-- != 0) return;
+    frame.interruption.count = 0;
+    ++interruptions_;
+    const int error = errno;  // each thread has its own
+    const Outcome outcome = outcome_;
+    if (char* const address = std::exchange(frame.racing, nullptr)) {
+      heap_.deallocate(frame.racer, address);
+    } else {
+      carry_out_until(frame.end);
+    }
+    if (done()) heap_.escape().leave("-", nullptr, nullptr);  // what is known already must not become a crash
+    outcome_ = outcome;
+    errno = error;
+  }
+
+  /// A thread forks: of the others, which are in the middle of something, the child has only what they left. Goes on
+  /// with operation `index`, which is the fork, when nobody is inside.
+  [[noreturn]] void leave_others_behind(unsigned index) {
+    for (const Frame* frame = inside_; frame != &nowhere_; frame = frame->outer) leave_behind(*frame);
+    const HeapCounts counts = heap_.counts();
+    if (counts.live_allocations != model_.live_allocations() + abandoned_) {
+      fail("P15 what a fork interrupts is finished or has not begun", nullptr, "%llu allocations, the model has %llu",
+           static_cast<unsigned long long>(counts.live_allocations),
+           static_cast<unsigned long long>(model_.live_allocations() + abandoned_));
+    }
+    abandoned_bytes_ = counts.live_bytes - model_.live_bytes();
+    next_ = index;
+    forking_ = true;
+    heap_.escape().leave("-", nullptr, nullptr);
+  }
+
+  /// What is lost stays live for ever, and is nobody's.
+  void leave_behind(const Frame& frame) {
+    if (frame.slot == nullptr) return;
+    const auto is_at = [&](const char* point) { return std::strcmp(frame.point, point) == 0; };
+    const bool is_finished = is_at("remote-free-before-done") || is_at("remote-free-before-signal");
+    const bool is_freeing = is_finished || is_at("remote-free-before-mark") || is_at("free-before-lock");
+    if (frame.moves && is_freeing) ++abandoned_;
+    if (is_finished) model_.remove(frame.slot->address);
+    frame.slot->address = nullptr;
   }
 
   // --- the heap's calls, each with what it owes by itself ---
@@ -316,15 +477,18 @@ class Runner : private Attacks<Runner<H, Model>, H> {
   void free_slot(Slot& slot, unsigned thread) {
     constexpr int kMark = 0x5A;
     char* const address = slot.address;
-    const Allocation* const allocation = address != nullptr ? model_.find(address) : nullptr;
+    Allocation* const allocation = address != nullptr ? model_.find(address) : nullptr;
     const std::size_t usable = allocation != nullptr ? allocation->usable : 0;
     if (allocation != nullptr) check_contents(*allocation);
     if (failure_) return;
+    if (allocation != nullptr) allocation->spoiled = true;
     errno = kMark;
     ++requests_;
     const bool must_die = address != nullptr && aftermath_.end_is_broken(address);
     const std::uint64_t injected = heap_.failures().injected();
+    begin_release(slot, false);
     heap_.deallocate(thread, address);
+    inside_->slot = nullptr;
     if (must_die && heap_.failures().injected() == injected)
       return fail("P14 a free did not find an overflow", address, "usable %zu", usable);
     if (errno != kMark) fail("P7 free keeps errno", address, "errno %d", errno);
@@ -335,6 +499,12 @@ class Runner : private Attacks<Runner<H, Model>, H> {
     model_.remove(address);
     if (usable != 0) check_gone(address);
     outcome_ = Outcome::freed;
+  }
+
+  /// The call that follows frees what is in the slot, or moves it.
+  void begin_release(Slot& slot, bool moves) {
+    inside_->slot = slot.address != nullptr ? &slot : nullptr;
+    inside_->moves = moves;
   }
 
   void allocate(Slot& slot, unsigned thread, std::size_t size) {
@@ -375,11 +545,14 @@ class Runner : private Attacks<Runner<H, Model>, H> {
     if (old_address != nullptr) {
       old = *model_.find(old_address);
       check_contents(old);
+      model_.find(old_address)->spoiled = true;
     }
     if (failure_) return;
     const Request wanted = request(size, 1);
     const bool must_die = old_address != nullptr && size != 0 && aftermath_.end_is_broken(old_address);
+    begin_release(slot, size != 0);
     void* const result = heap_.reallocate(thread, old_address, size);
+    inside_->slot = nullptr;
     if (must_die && result != nullptr && heap_.failures().injected() == wanted.injected) {
       return fail("P14 a realloc did not find an overflow", old_address, "usable %zu", old.usable);
     }
@@ -397,6 +570,7 @@ class Runner : private Attacks<Runner<H, Model>, H> {
     }
     if (result == nullptr) {
       check_refusal(wanted);
+      model_.find(old_address)->spoiled = old.spoiled;
       const std::size_t usable = heap_.usable_size(thread, old_address);
       if (usable != old.usable && !aftermath_.flipped())
         fail("P6 a failed realloc keeps the size", old_address, "%zu, was %zu", usable, old.usable);
@@ -433,7 +607,7 @@ class Runner : private Attacks<Runner<H, Model>, H> {
 
   void execute(const Op& op) {
     Slot& slot = slots_[op.slot];
-    const unsigned thread = op.thread;
+    const unsigned thread = inside_->thread;
     const std::size_t size = sizes_.decode(op.argument);
     switch (op.code) {
       case OpCode::malloc_op:
@@ -463,10 +637,8 @@ class Runner : private Attacks<Runner<H, Model>, H> {
         if (!failure_) allocate_aligned(slot, thread, decode_alignment(op.detail), size);
         break;
       case OpCode::free_op:
-        free_slot(slot, thread);
-        break;
       case OpCode::free_remote:
-        free_slot(slot, other_thread(slot.owner, op.detail, header_.threads));
+        free_slot(slot, thread);
         break;
       case OpCode::usable_size: {
         const std::size_t usable = heap_.usable_size(thread, slot.address);
@@ -559,6 +731,9 @@ class Runner : private Attacks<Runner<H, Model>, H> {
       return;
     }
     const unsigned other = other_thread(owner, op.detail, header_.threads);
+    if (op.code == OpCode::double_free_racing) {
+      return free_racing(op, address, (op.argument & 4U) != 0 ? owner : other);
+    }
     const bool first_remote =
         op.code == OpCode::double_free_remote_local || op.code == OpCode::double_free_remote_remote;
     const bool second_remote =
@@ -576,6 +751,19 @@ class Runner : private Attacks<Runner<H, Model>, H> {
     }
   }
 
+  /// `first` frees, and amid that, or else right after it, somebody else; one of them may be the owner.
+  void free_racing(const Op& op, char* address, unsigned first) {
+    check_contents(*model_.find(address));
+    if (failure_) return;
+    const unsigned second = other_thread(first, op.argument >> 4U, header_.threads);
+    provoking_ = expected_fault(op.code);
+    inside_->racing = address;
+    inside_->racer = second;
+    if (second != first) inside_->interruption = {0, op.argument & 3U, 1};
+    heap_.deallocate(first, address);
+    if (inside_->racing != nullptr) heap_.deallocate(second, address);
+  }
+
   // --- checks over the whole heap ---
 
   void inspect(const Op& op) {
@@ -584,7 +772,7 @@ class Runner : private Attacks<Runner<H, Model>, H> {
     constexpr unsigned kSample = 32;
     if (thoroughness_ == Thoroughness::every_op) {
       check_everything();
-    } else if (steps_ % kSample != 0) {
+    } else if ((steps_ + current_ + 1) % kSample != 0) {
       return;
     }
     check_counts();
@@ -600,11 +788,12 @@ class Runner : private Attacks<Runner<H, Model>, H> {
   void check_counts() {
     if (failure_ || aftermath_.flipped()) return;
     const HeapCounts counts = heap_.counts();
-    if (counts.live_allocations != model_.live_allocations() || counts.live_bytes != model_.live_bytes()) {
+    const HeapCounts wanted = {model_.live_allocations() + abandoned_, model_.live_bytes() + abandoned_bytes_};
+    if (counts.live_allocations != wanted.live_allocations || counts.live_bytes != wanted.live_bytes) {
       fail("P9 counts equal the model's", nullptr, "%llu allocations, %llu bytes; the model has %llu and %llu",
            static_cast<unsigned long long>(counts.live_allocations), static_cast<unsigned long long>(counts.live_bytes),
-           static_cast<unsigned long long>(model_.live_allocations()),
-           static_cast<unsigned long long>(model_.live_bytes()));
+           static_cast<unsigned long long>(wanted.live_allocations),
+           static_cast<unsigned long long>(wanted.live_bytes));
     }
   }
 
@@ -621,7 +810,9 @@ class Runner : private Attacks<Runner<H, Model>, H> {
       for (unsigned thread = 0; thread < header_.threads; ++thread) heap_.exit_thread(thread);
       static_cast<void>(heap_.trim(0));
       const std::uint64_t parts = heap_.parts_in_use();
-      if (parts != 0) fail("P13 nothing is kept", nullptr, "%llu parts", static_cast<unsigned long long>(parts));
+      const bool none_left_behind = model_.live_allocations() + abandoned_ == 0;
+      if (none_left_behind && parts != 0)
+        fail("P13 nothing is kept", nullptr, "%llu parts", static_cast<unsigned long long>(parts));
       check_invariants();
     }
   }
@@ -644,8 +835,23 @@ class Runner : private Attacks<Runner<H, Model>, H> {
   bool over_ = false;
   Outcome outcome_ = Outcome::nothing;
   std::uint32_t fills_ = 0;
-  unsigned steps_ = 0;
+  unsigned steps_ = 0;  ///< before the queue
   std::uint64_t requests_ = 0;
+
+  // Each operation of the queue begins, or is deferred, in its turn: `next_` is the first that has not.
+  std::array<Op, 2 + kMostInterrupting> queue_{};
+  unsigned queued_ = 0;
+  unsigned next_ = 0;
+  unsigned current_ = 0;  ///< index in the queue of the operation that is being carried out
+  std::array<unsigned, 2 + kMostInterrupting> deferred_{};
+  unsigned deferred_count_ = 0;
+  Frame nowhere_;  ///< outside of all operations
+  Frame* inside_ = &nowhere_;
+  bool forking_ = false;
+  unsigned interruptions_ = 0;
+  // What threads that a fork left behind had taken, at addresses that nobody was told.
+  std::uint64_t abandoned_ = 0;
+  std::uint64_t abandoned_bytes_ = 0;
 };
 
 /// Address space of a heap that a program asks for.

@@ -43,6 +43,9 @@ StaveHeap::StaveHeap(const HeapSetup& setup) {
   config.fail = [](void* context, SysCall call) {
     return static_cast<StaveHeap*>(context)->failures_.should_fail(static_cast<unsigned>(call));
   };
+  config.on_yield = [](void* context, const char* point) {
+    static_cast<StaveHeap*>(context)->interrupter_.pass(point);
+  };
   instance_ = Instance::create(config);
   if (instance_ == nullptr) {
     std::perror("stave: cannot make an instance");

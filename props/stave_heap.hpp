@@ -71,12 +71,14 @@ class StaveHeap {
   [[nodiscard]] std::size_t region_bytes() const { return instance_->region_bytes(); }
   [[nodiscard]] Escape& escape() { return escape_; }
   [[nodiscard]] Failures& failures() { return failures_; }
+  [[nodiscard]] Interrupter& interrupter() { return interrupter_; }
   [[nodiscard]] Instance& instance() { return *instance_; }
 
  private:
   Instance* instance_ = nullptr;
   Escape escape_;
   Failures failures_;
+  Interrupter interrupter_;
 };
 
 }  // namespace stave::props
