@@ -9,6 +9,7 @@
 #include <iterator>
 #include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "fuzz/program_seed.hpp"
@@ -285,6 +286,94 @@ std::map<std::string, Program> attack_seeds(bool metadata) {
   return seeds;
 }
 
+/// Each point of the protocol between threads, passed by each operation that does, and there each kind of interruption.
+/// What was left unfinished meets what comes after: memory is used up, freed and given back.
+std::map<std::string, Program> threads_seeds() {
+  using Ops = std::vector<Op>;
+  const std::uint32_t small = bytes(1000);
+  const auto op = [](OpCode code, unsigned thread, unsigned slot, std::uint32_t argument = 0, unsigned detail = 0) {
+    return Op{code, static_cast<std::uint8_t>(thread), static_cast<std::uint8_t>(slot),
+              static_cast<std::uint8_t>(detail), argument};
+  };
+  std::map<std::string, Program> seeds;
+  // Slots 0 to 3 and pile 0 are of thread 0, slot 4 and pile 1 of thread 2. Two heaps wait for a thread.
+  const auto add = [&](const std::string& name, unsigned point, const Op& interrupted, const Ops& interruption) {
+    ProgramSeed seed(4, static_cast<unsigned>(seeds.size() % 3));
+    seed.interleaved();
+    for (unsigned slot = 0; slot != 4; ++slot) seed.op(malloc_op, 0, slot, slot == 3 ? bytes(400000) : small);
+    seed.op(malloc_op, 2, 4, small).op(pile_up, 0, 0, small, 120).op(pile_up, 2, 1, small, 30);
+    for (const unsigned thread : {1U, 3U}) seed.op(malloc_op, thread, 4 + thread, small).op(exit_thread, thread, 0);
+    seed.op(pile_free, interrupted.thread == 0 ? 2 : 0, 0, 3, 40);
+    seed.interrupt(point, static_cast<unsigned>(interruption.size())).op(interrupted);
+    for (const Op& each : interruption) seed.op(each);
+    seed.op(check, 0, 0).op(pile_up, 0, 2, small, 100).op(pile_free, 2, 0, 3, 255).op(pile_free, 0, 2, 1, 50);
+    seed.op(trim, 3, 0).op(exit_thread, 0, 0).op(pile_up, 2, 3, small, 60).op(free_remote, 0, 4).op(trim, 2, 0);
+    seeds[name] = seed.program();
+  };
+  const std::map<std::string, Ops> amid_a_free = {
+      {"owner_frees_all", {op(pile_free, 0, 0, 1, 255), op(free_op, 0, 1), op(free_op, 0, 2), op(trim, 0, 0)}},
+      {"owner_allocates", {op(pile_up, 0, 2, small, 200)}},
+      {"owner_ends", {op(exit_thread, 0, 0), op(pile_up, 3, 2, small, 200)}},
+      {"another_frees", {op(free_op, 2, 1), op(free_op, 3, 2)}},
+      {"all_is_trimmed", {op(exit_thread, 0, 0), op(trim, 2, 0)}},
+      {"owner_forks", {op(fork_child, 0, 0)}},
+      {"another_forks", {op(fork_child, 2, 0), op(pile_up, 3, 2, small, 200)}},
+  };
+  const std::map<std::string, Ops> amid_the_owners_work = {
+      {"another_frees", {op(pile_free, 2, 0, 0, 50), op(free_op, 3, 1)}},
+      {"another_ends", {op(exit_thread, 2, 0), op(malloc_op, 3, 8, small)}},
+      {"another_trims", {op(pile_free, 2, 0, 0, 255), op(trim, 2, 0)}},
+      {"another_forks", {op(fork_child, 2, 0), op(pile_up, 0, 3, small, 200)}},
+      {"one_interrupts_the_other",
+       {op(interleave, 0, 1, 0, 2), op(free_op, 2, 1), op(free_op, 3, 2), op(fork_child, 3, 0)}},
+  };
+  const std::map<std::string, Op> frees = {{"free", op(free_op, 1, 0)},
+                                           {"realloc", op(realloc_op, 1, 0, bytes(9000))},
+                                           {"free_of_a_pile", op(pile_free, 1, 0, 2, 60)}};
+  const std::map<std::string, Op> owners_work = {{"malloc", op(pile_up, 0, 2, small, 200)},
+                                                 {"realloc", op(realloc_op, 0, 0, bytes(1800))},
+                                                 {"end", op(exit_thread, 0, 0)},
+                                                 {"trim", op(trim, 0, 0)}};
+  const auto name_of = [](unsigned point) {
+    std::string name = yield_point_name(point);
+    for (char& c : name) c = c == '-' ? '_' : c;
+    return name;
+  };
+  for (unsigned point = 1; point != kYieldPoints; ++point) {
+    const std::string name = std::string(yield_point_name(point));
+    const bool freeing = name.starts_with("remote-free");
+    if (name == "free-before-lock") {
+      for (const auto& [what, interruption] : amid_a_free) {
+        add(name_of(point) + "_" + what, point, op(realloc_op, 1, 3, bytes(100)), interruption);
+      }
+      continue;
+    }
+    for (const auto& [who, interrupted] : freeing ? frees : owners_work) {
+      const bool orphans = interrupted.code == exit_thread || interrupted.code == trim;
+      if (name == "orphan-before-lock" && !orphans) continue;
+      for (const auto& [what, interruption] : freeing ? amid_a_free : amid_the_owners_work) {
+        add(name_of(point) + "_" + who + "_" + what, point, interrupted, interruption);
+      }
+    }
+  }
+  for (const std::size_t size : {std::size_t{100}, std::size_t{400000}}) {
+    for (unsigned profile = 0; profile != 4; ++profile) {
+      for (unsigned point = 0; point != 3; ++point) {
+        for (const auto& [who, argument] :
+             {std::pair{"by_others", 0U}, std::pair{"then_by_the_owner", 0x10U}, std::pair{"first_by_the_owner", 4U}}) {
+          ProgramSeed seed(3, profile);
+          seed.interleaved().header([](Header& header) { header.misuse_allowed = true; });
+          for (unsigned slot = 0; slot != 5; ++slot) seed.op(malloc_op, 0, slot, bytes(size));
+          seed.op(double_free_racing, 0, 2, argument | point);
+          seeds["racing_" + std::to_string(size) + "_" + std::to_string(profile) + "_" + std::to_string(point) + "_" +
+                who] = seed.program();
+        }
+      }
+    }
+  }
+  return seeds;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -302,6 +391,7 @@ int main(int argc, char** argv) {
   add("fuzz_heap", heap_seeds());
   add("fuzz_attack", attack_seeds(false));
   add("fuzz_metadata", attack_seeds(true));
+  add("fuzz_threads", threads_seeds());
   for (const auto& [name, program] : seeds) {
     const std::vector<std::uint8_t> wanted = encode(program);
     const fs::path path = fs::path(directory) / name;

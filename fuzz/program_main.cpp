@@ -43,9 +43,10 @@ int LLVMFuzzerInitialize(int*, char***) {
     const stave::fuzz::Tally& tally = g_target.tally();
     const auto number = [](std::uint64_t n) { return static_cast<unsigned long long>(n); };
     std::fprintf(stderr,
-                 "%llu programs of %llu records, %llu operations; misuse in %llu, of which %llu died by its name\n",
+                 "%llu programs of %llu records, %llu operations; misuse in %llu, of which %llu died by its name; "
+                 "%llu operations were interrupted\n",
                  number(tally.programs), number(tally.records), number(tally.requests), number(tally.attacked),
-                 number(tally.deaths));
+                 number(tally.deaths), number(tally.interruptions));
   });
   return 0;
 }

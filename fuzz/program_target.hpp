@@ -34,11 +34,12 @@ struct Legal {
 /// What was done since the start.
 struct Tally {
   std::uint64_t programs = 0;
-  std::uint64_t records = 0;   ///< operations that were decoded and carried out
-  std::uint64_t requests = 0;  ///< allocations, frees and resizes
-  std::uint64_t failures = 0;  ///< calls of the heap that failed on purpose
-  std::uint64_t attacked = 0;  ///< programs in which misuse had an effect
-  std::uint64_t deaths = 0;    ///< of them, those that ended as they must
+  std::uint64_t records = 0;        ///< operations that were decoded and carried out
+  std::uint64_t requests = 0;       ///< allocations, frees and resizes
+  std::uint64_t failures = 0;       ///< calls of the heap that failed on purpose
+  std::uint64_t attacked = 0;       ///< programs in which misuse had an effect
+  std::uint64_t deaths = 0;         ///< of them, those that ended as they must
+  std::uint64_t interruptions = 0;  ///< operations in the middle of which others acted
 };
 
 /// What is carried out of an input.
@@ -88,6 +89,7 @@ class ProgramTarget {
     tally_.requests += place.runner.requests() - requests_before;
     tally_.attacked += place.runner.attacks() != 0 || place.runner.expected_death() ? 1U : 0U;
     tally_.deaths += place.runner.expected_death() ? 1U : 0U;
+    tally_.interruptions += place.runner.interruptions();
     if (!place.runner.failure()) return;
     const props::Failure& failure = place.runner.failure();
     std::fputs(props::to_text(program_of(data, size, Lets()), props::stave_sizes()).c_str(), stderr);
