@@ -101,6 +101,9 @@ struct Allocator {
   void tell_request(const SlotRef& slot, FaultRecord* record) const;
   /// A free says of a slot what was not asked for.
   [[noreturn]] STAVE_COLD void die_of_claim(const SlotRef& slot, const Claim& claim);
+  /// What is known of an address: its place, its state, and the live allocation that it lies in. The rule is that of a
+  /// memory function that begins there and leaves what it may use.
+  [[nodiscard]] STAVE_COLD FaultRecord describe(const void* address);
   /// It leaves the allocation where it begins, or begins in none.
   [[noreturn]] STAVE_COLD void die_of_access(const Access& access);
   /// hand_out refused: an open word is not as its heap left it, or the slot that was picked is in use.

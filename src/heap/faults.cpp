@@ -172,16 +172,12 @@ void Allocator<S>::die_of_claim(const SlotRef& slot, const Claim& claim) {
 }
 
 template <class S>
-void Allocator<S>::die_of_access(const Access& access) {
-  const RegistryEntry entry = arena.registry.find(address_of(access.address));
+FaultRecord Allocator<S>::describe(const void* address) {
+  const RegistryEntry entry = arena.registry.find(address_of(address));
   const SampleRecord* const sample = entry.kind() == UnitKind::sample ? samples.look(entry) : nullptr;
   FaultRecord record = sample != nullptr ? samples.describe(*sample) : FaultRecord{};
-  record.fault = Fault::out_of_bounds_copy;
+  record.address = address;
   record.rule = "the memory was freed";
-  record.address = access.address;
-  record.function = access.function;
-  record.access = access.kind;
-  record.bytes = access.bytes;
   if (entry.kind() == UnitKind::large) {
     record.large = true;
     if (const std::optional<LargeRecord> block = large.glimpse(entry)) {
@@ -190,11 +186,11 @@ void Allocator<S>::die_of_access(const Access& access) {
       record.state = block->state == LargeRecord::State::live ? "live" : "held";
       if (block->state == LargeRecord::State::live) record.rule = "the memory lies outside of the large block";
     }
-  } else if (entry.kind() != UnitKind::sample) {
+  } else if (entry.is_chunk() || entry.kind() == UnitKind::vacant) {
     const ClassShape& shape = constants.shapes[entry.size_class()];
     record.chunk = reinterpret_cast<void*>(entry.start());
     record.slot_size = shape.slot_size;
-    const std::uintptr_t offset = address_of(access.address) - entry.start() - shape.slots_offset;
+    const std::uintptr_t offset = address_of(address) - entry.start() - shape.slots_offset;
     if (offset >= shape.slots_bytes) {
       record.rule = "the memory is a chunk's header, guard page or rest, and no allocation's";
     } else {
@@ -203,10 +199,20 @@ void Allocator<S>::die_of_access(const Access& access) {
     }
   }
   void* start = nullptr;
-  if (bounds_of(access.address, &start, &record.allocation_bytes)) {
+  if (bounds_of(address, &start, &record.allocation_bytes)) {
     record.rule = "the memory reaches beyond the end of the allocation";
     record.allocation = start;
   }
+  return record;
+}
+
+template <class S>
+void Allocator<S>::die_of_access(const Access& access) {
+  FaultRecord record = describe(access.address);
+  record.fault = Fault::out_of_bounds_copy;
+  record.function = access.function;
+  record.access = access.kind;
+  record.bytes = access.bytes;
   constants.die(record);
 }
 
@@ -237,6 +243,7 @@ void Allocator<S>::die_at_hand_out(const Cursor& cursor) {
   template void Allocator<S>::die_of_contents(Fault, const char*, const SlotRef&, const char*); \
   template void Allocator<S>::die_of_front(const SlotRef&);                                     \
   template void Allocator<S>::die_of_claim(const SlotRef&, const Claim&);                       \
+  template FaultRecord Allocator<S>::describe(const void*);                                     \
   template void Allocator<S>::die_of_access(const Access&);                                     \
   template void Allocator<S>::die_at_hand_out(const Cursor&);
 STAVE_INSTANTIATE(STAVE_FAULTS);

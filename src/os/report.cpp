@@ -107,9 +107,8 @@ void format_report(const FaultRecord& record, TextBuffer& out) {
   format_report(record, process_number(), program_name(), out);
 }
 
-void format_report(const FaultRecord& record, std::uint64_t pid, const char* program, TextBuffer& out) {
-  const char* const id = fault_id(record.fault);
-  out.text("stave: ").text(id).text(": ").hexadecimal(reinterpret_cast<std::uintptr_t>(record.address)).text(" (");
+void append_place(const FaultRecord& record, TextBuffer& out) {
+  out.text("(");
   if (record.sample != 0) {
     out.text("sample ").decimal(record.sample).text(", ").decimal(record.slot_size).text(" bytes");
   } else if (record.slot_size == 0) {
@@ -122,7 +121,14 @@ void format_report(const FaultRecord& record, std::uint64_t pid, const char* pro
     out.text(", size class ").decimal(record.slot_size).text(", slot ").decimal(record.slot);
   }
   if (record.state != nullptr) out.text(", state ").text(record.state);
-  out.text(") ");
+  out.text(")");
+}
+
+void format_report(const FaultRecord& record, std::uint64_t pid, const char* program, TextBuffer& out) {
+  const char* const id = fault_id(record.fault);
+  out.text("stave: ").text(id).text(": ").hexadecimal(reinterpret_cast<std::uintptr_t>(record.address)).text(" ");
+  append_place(record, out);
+  out.text(" ");
   append_process(pid, program, out);
   out.text(" see SECURITY.md#").text(id).text("\n");
   if (record.rule != nullptr) out.text("stave:   check: ").text(record.rule).text("\n");

@@ -19,6 +19,10 @@ void format_report(const FaultRecord& record, std::uint64_t pid, const char* pro
 /// The same of this process.
 void format_report(const FaultRecord& record, TextBuffer& out);
 
+/// Where the record's address lies, and the state of that: "(chunk 0x7f3a12c00000, size class 64, slot 17, state
+/// held)".
+void append_place(const FaultRecord& record, TextBuffer& out);
+
 /// The same as one line of JSON: see "Reports" in README.md.
 void format_json(const FaultRecord& record, std::uint64_t pid, const char* program, TextBuffer& out);
 
