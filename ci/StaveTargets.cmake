@@ -7,7 +7,7 @@
 #   stave_fuzzer(NAME SOURCES file... ...)                    fuzz.<NAME>.replay   replays corpus/fuzz_<NAME>
 #   stave_core_variant(TARGET [SHARED] DEFINITIONS name=1..)  the core (or libstave.so) compiled again, for deliberate defects
 #
-# ctest names are <kind>.<subject>[.<variant>]; labels are unit, props, fuzz, misuse and slow.
+# ctest names are <kind>.<subject>[.<variant>]; labels are unit, props, fuzz, misuse, sanitizers and slow.
 
 # --- everything that is compiled ---------------------------------------------------------------------------------
 
@@ -85,7 +85,7 @@ function(stave_core_options target)
   if(STAVE_SANITIZE MATCHES "address")
     # The core poisons headers and free slots for everybody but itself (src/os/sanitizer.hpp).
     target_compile_options(${target} PRIVATE -fno-sanitize=address)
-    target_compile_definitions(${target} PRIVATE STAVE_ASAN=1)
+    target_compile_definitions(${target} PRIVATE STAVE_SANITIZERS=1)
   endif()
 endfunction()
 
@@ -173,7 +173,7 @@ function(stave_unit_test source)
   if(STAVE_SANITIZE MATCHES "address")
     # Units are templates: they are part of the core wherever they are instantiated.
     target_compile_options(unit_${unit} PRIVATE -fno-sanitize=address)
-    target_compile_definitions(unit_${unit} PRIVATE STAVE_ASAN=1)
+    target_compile_definitions(unit_${unit} PRIVATE STAVE_SANITIZERS=1)
   endif()
   if(library STREQUAL "stave")
     # Without these the compiler removes pairs of malloc and free.

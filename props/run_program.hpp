@@ -404,7 +404,7 @@ class Runner : private Attacks<Runner<H, Model>, H> {
     }
     const bool slack_is_open = opens_slack(address, wanted.size);
     const std::size_t usable = heap_.usable_size(thread, address);
-    if (slack_is_open && usable > wanted.size + 8) {
+    if (slack_is_open && usable > wanted.size) {
       fail("P12 slack is not addressable", address + wanted.size, "size %zu, usable %zu", wanted.size, usable);
     }
     if (usable < wanted.size && !aftermath_.flipped()) {
@@ -439,12 +439,10 @@ class Runner : private Attacks<Runner<H, Model>, H> {
     return true;
   }
 
-  /// Whether the byte behind the last granule of `size` bytes is addressable.
+  /// Whether the byte behind `size` bytes is addressable.
   [[nodiscard]] static bool opens_slack(const char* address, std::size_t size) {
 #if STAVE_PROPS_ASAN
-    // A request of nothing may be served as one of a byte.
-    const std::size_t granules = (std::max<std::size_t>(size, 1) + 7) & ~std::size_t{7};
-    if constexpr (kPoisons<H>) return __asan_address_is_poisoned(address + granules) == 0;
+    if constexpr (kPoisons<H>) return __asan_address_is_poisoned(address + size) == 0;
 #endif
     static_cast<void>(address);
     static_cast<void>(size);

@@ -4,15 +4,18 @@
 #include <cerrno>
 #include <cstring>
 
+#include "api/explain.hpp"
 #include "base/attributes.hpp"
 #include "heap/instance.hpp"
 #include "heap/process.hpp"
 #include "os/entropy.hpp"
+#include "os/sanitizer.hpp"
 #include "policy/options.hpp"
 
 namespace {
 
 using stave::Instance;
+using stave::sanitizer::Inside;
 
 void copy(const stave::Stats& from, stave_statistics* to) {
   *to = {.live_allocations = from.live_allocations,
@@ -26,6 +29,7 @@ void copy(const stave::Stats& from, stave_statistics* to) {
          .guards_installed = from.guards_installed,
          .guards_skipped = from.guards_skipped,
          .calls_served = from.calls_served};
+  stave::sanitizer::mark_written(to, sizeof *to);
 }
 
 Instance* instance(stave_heap* heap) { return reinterpret_cast<Instance*>(heap); }
@@ -74,34 +78,70 @@ STAVE_EXPORT stave_heap* stave_heap_create(const stave_heap_options* options) {
     errno = ENOMEM;
     return nullptr;
   }
-  return reinterpret_cast<stave_heap*>(Instance::create(config));
+  config.watched = stave::sanitizer::kActive;
+  Instance* const made = Instance::create(config);
+  if (made == nullptr) return nullptr;
+  stave::sanitizer::heap_made(made, made->region(), made->region_bytes());
+  stave::explain_from_now_on(made);
+  return reinterpret_cast<stave_heap*>(made);
 }
 
-STAVE_EXPORT void stave_heap_destroy(stave_heap* heap) { Instance::destroy(instance(heap)); }
+STAVE_EXPORT void stave_heap_destroy(stave_heap* heap) {
+  if (heap == nullptr) return;
+  Instance* const gone = instance(heap);
+  stave::explain_no_more(gone);
+  stave::sanitizer::heap_goes(gone, gone->region(), gone->region_bytes());
+  Instance::destroy(gone);
+}
 
-STAVE_EXPORT void* stave_heap_malloc(stave_heap* heap, size_t size) { return instance(heap)->allocate(0, size); }
+STAVE_EXPORT void* stave_heap_malloc(stave_heap* heap, size_t size) {
+  const Inside inside(heap);
+  return stave::sanitizer::enter_pool(heap, instance(heap)->allocate(0, size), size);
+}
 
 STAVE_EXPORT void* stave_heap_calloc(stave_heap* heap, size_t count, size_t size) {
-  return instance(heap)->allocate_zeroed(0, count, size);
+  const Inside inside(heap);
+  void* const memory =
+      stave::sanitizer::enter_pool(heap, instance(heap)->allocate_zeroed(0, count, size), count * size);
+  if (memory != nullptr) stave::sanitizer::mark_written(memory, count * size);
+  return memory;
 }
 
 STAVE_EXPORT void* stave_heap_aligned_alloc(stave_heap* heap, size_t alignment, size_t size) {
-  return instance(heap)->allocate_aligned(0, alignment, size);
+  const Inside inside(heap);
+  return stave::sanitizer::enter_pool(heap, instance(heap)->allocate_aligned(0, alignment, size), size);
 }
 
 STAVE_EXPORT void* stave_heap_realloc(stave_heap* heap, void* pointer, size_t size) {
-  return instance(heap)->reallocate(0, pointer, size);
+  if (pointer == nullptr) return stave_heap_malloc(heap, size);
+  if (size == 0) {
+    stave_heap_free(heap, pointer);
+    return nullptr;
+  }
+  const Inside inside(heap);
+  void* const now = instance(heap)->reallocate(0, pointer, size);
+  if (now != nullptr) stave::sanitizer::resize_in_pool(heap, pointer, now, size);
+  return now;
 }
 
-STAVE_EXPORT void stave_heap_free(stave_heap* heap, void* pointer) { instance(heap)->deallocate(0, pointer); }
+STAVE_EXPORT void stave_heap_free(stave_heap* heap, void* pointer) {
+  stave::sanitizer::leave_pool(heap, pointer);
+  const Inside inside(heap);
+  instance(heap)->deallocate(0, pointer);
+}
 
 STAVE_EXPORT size_t stave_heap_usable_size(stave_heap* heap, const void* pointer) {
+  const Inside inside(heap);
   return instance(heap)->usable_size(0, pointer);
 }
 
-STAVE_EXPORT const char* stave_heap_verify(const stave_heap* heap) { return instance(heap)->verify().invariant; }
+STAVE_EXPORT const char* stave_heap_verify(const stave_heap* heap) {
+  const Inside inside(heap);
+  return instance(heap)->verify().invariant;
+}
 
 STAVE_EXPORT void stave_heap_get_statistics(const stave_heap* heap, stave_statistics* statistics) {
+  const Inside inside(heap);
   copy(instance(heap)->stats(), statistics);
 }
 

@@ -105,6 +105,17 @@ size_t stave_heap_usable_size(stave_heap* heap, const void* pointer);
 const char* stave_heap_verify(const stave_heap* heap);
 void stave_heap_get_statistics(const stave_heap* heap, struct stave_statistics* statistics);
 
+/* --- with sanitizers: in libstave-sanitizers.a alone ---------------------------------------------------------------
+ */
+
+/**
+ * Says on descriptor 2 what the heap that `address` lies in knows of it; nothing if there is none.
+ *
+ * AddressSanitizer's reports are followed by it. A program that sets an error report callback of its own may call it
+ * there, with __asan_get_report_address().
+ */
+void stave_explain_address(const void* address);
+
 /* --- after a fault -------------------------------------------------------------------------------------------------
  */
 

@@ -235,7 +235,7 @@ class FailingSyscalls : public testing::TestWithParam<std::tuple<Profile, bool>>
   [[nodiscard]] static std::uint64_t first() {
     return kSlow ? static_cast<std::uint64_t>(std::get<0>(GetParam())) % kStride : 0;
   }
-#if defined(STAVE_ASAN)
+#if defined(STAVE_SANITIZERS)
   static constexpr bool kSlow = true;
 #else
   static constexpr bool kSlow = test::kThreadSanitizer;

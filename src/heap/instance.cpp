@@ -39,6 +39,11 @@ void start(Body& b, std::uint64_t seed, const RegionPages& pages) {
   Constants& constants = allocator->constants;
   constants.options = options_of(b.config.profile);
   constants.options.guard_advice = b.config.use_guard_advice ? 1 : 0;
+  if (b.config.watched) {
+    constants.options.canary = kCanaryAlways;
+    constants.options.zero_on_free = 1;
+    constants.options.guard_advice = 0;
+  }
   if (!b.config.samples) constants.options.sample_interval = 0;
   if (b.config.threads_borrow) constants.options.own_heaps = 0;
   constants.page = b.config.page_bytes != 0 ? b.config.page_bytes : page_size();
@@ -237,6 +242,10 @@ Placement Instance::placement(const void* address) const {
     place.kind = Placement::Kind::other;
   }
   return place;
+}
+
+FaultRecord Instance::describe(const void* address) const {
+  return const_cast<Allocator<InstanceStorage>&>(body(this).allocator).describe(address);
 }
 
 char* Instance::region() const { return body(this).allocator.arena.pages.region(); }

@@ -39,6 +39,9 @@ struct InstanceConfig {
   /// reset() clears pages instead of giving them back: faster, but until the instance maps them again they can be
   /// touched without a fault.
   bool keep_pages = false;
+  /// Whatever the profile says, sanitizers see what they can: no two allocations lie side by side, nothing is left in a
+  /// freed slot, and guard pages are known to the kernel as mappings without access.
+  bool watched = false;
   /// Called on a fault; must not return (it aborts, throws nothing, or leaves by longjmp). nullptr: report and abort.
   /// After it was called the instance may only be reset or destroyed.
   void (*on_fault)(void* context, const FaultRecord& record) = nullptr;
@@ -110,6 +113,8 @@ class Instance {
   [[nodiscard]] VerifyResult verify() const;
   [[nodiscard]] Stats stats() const;
   [[nodiscard]] Placement placement(const void* address) const;
+  /// What a report would say of an address, without a fault.
+  [[nodiscard]] FaultRecord describe(const void* address) const;
 
   /// First byte and size of the region: every slot and every header lies inside.
   [[nodiscard]] char* region() const;

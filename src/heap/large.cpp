@@ -552,6 +552,7 @@ bool LargeBlocks<S>::grow_in_place(LargeRecord& record, std::size_t size) {
   if (usable > record.limit - record.base) return false;
   const std::size_t more = usable - record.usable;
   if (!arena_->pages.permit(reinterpret_cast<void*>(record.base + record.usable), more)) return false;
+  sanitizer::mark_vacant(reinterpret_cast<void*>(record.base + record.usable), more);
   const bool good = use_spare(record, record.usable, usable, 0);
   if (!good) {
     (void)arena_->pages.forbid(reinterpret_cast<void*>(record.base + record.usable), more);

@@ -174,7 +174,7 @@ std::size_t Allocator<S>::usable_size(const void* pointer, Fault freed_fault) {
   if (entry.is_chunk()) {
     const SlotRef slot = live_slot(pointer, entry, freed_fault);
     const std::size_t usable = notes_of(slot.chunk, slot.line, slot.place).size(constants.contents);
-    sanitizer::mark_live(pointer, usable, usable);  // who asks may write all of it
+    sanitizer::mark_resized(pointer, usable, usable);  // who asks may write all of it
     return usable;
   }
   if (entry.kind() == UnitKind::large) {
@@ -182,7 +182,7 @@ std::size_t Allocator<S>::usable_size(const void* pointer, Fault freed_fault) {
     const RegistryEntry now = arena.registry.find(address_of(pointer));
     if (now.kind() == UnitKind::large) {
       const std::size_t usable = large.size(*large.find_live(pointer, now, freed_fault));
-      sanitizer::mark_live(pointer, usable, usable);
+      sanitizer::mark_resized(pointer, usable, usable);
       return usable;
     }
   }
@@ -303,7 +303,7 @@ void* Allocator<S>::reallocate(ThreadHeap& heap, void* pointer, std::size_t size
   }
   void* const fresh = allocate(*this, heap, size);
   if (fresh == nullptr) return nullptr;
-  sanitizer::copy_own(fresh, pointer, std::min(size, copied));
+  sanitizer::copy_own(fresh, pointer, sanitizer::known_bytes(pointer, std::min(size, copied)));
   deallocate(*this, heap, pointer);
   return fresh;
 }
@@ -320,7 +320,7 @@ bool Allocator<S>::resize_slot(const SlotRef& slot, std::size_t size, std::size_
     if (notes.slot_size - size > kMostSlack) return false;
     note_size(rules, notes, size);
   }
-  sanitizer::mark_live(notes.slot, size, notes.capacity());
+  sanitizer::mark_resized(notes.slot, size, notes.capacity());
   return true;
 }
 
@@ -339,7 +339,7 @@ void* Allocator<S>::resize_large(void* pointer, std::size_t size, bool* is_large
   void* const block = large.resize(record, size);
   if (block == nullptr) return nullptr;
   const LargeRecord& now = *large.find_live(block, arena.registry.find(address_of(block)), Fault::freed_pointer);
-  sanitizer::mark_live(block, size, now.capacity());
+  sanitizer::mark_resized(block, size, now.capacity());
   return block;
 }
 

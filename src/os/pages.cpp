@@ -89,7 +89,7 @@ void* KernelPages::map(std::size_t bytes, std::uintptr_t hint) {
 }
 
 bool KernelPages::unmap(void* start, std::size_t bytes) {
-  sanitizer::mark_mapped(start, bytes);  // whoever maps it next must not inherit our poison
+  sanitizer::mark_unmapped(start, bytes);
   return kernel_unmap(address_of(start), bytes);
 }
 
@@ -116,6 +116,7 @@ std::size_t KernelPages::resident_bytes(const void* start, std::size_t bytes) {
 }
 
 bool KernelPages::move(void* source, std::size_t bytes, void* target) {
+  if (!sanitizer::pages_may_move()) return false;
   const long answer =
       kernel::call(SYS_mremap, kernel::as_word(source), static_cast<long>(bytes), static_cast<long>(bytes),
                    MREMAP_MAYMOVE | MREMAP_FIXED | kMremapDontUnmap, kernel::as_word(target));
@@ -138,7 +139,7 @@ std::size_t RegionPages::reset(OnReset what) {
   const std::size_t used = open_ > dirtied ? open_ : dirtied;
   const bool kept = what == OnReset::clear && used <= kMostKept && reopen(used);
   if (!kept && used != 0) {
-    sanitizer::mark_mapped(region_, used * kUnit);
+    sanitizer::mark_unmapped(region_, used * kUnit);
     // A fresh mapping in place costs one call, whatever guards and protections lie in the range.
     if (!kernel_.withdraw(region_, used * kUnit)) __builtin_trap();
   }
