@@ -40,28 +40,7 @@ Plan decode_plan(const std::uint8_t* data, std::size_t size) {
   return {.skip = word & 0xFFFFU, .pattern = word >> 16U << 1U | 1U};
 }
 
-/// An instance whose large blocks were written to all over when they are freed. The runner writes a few words of each,
-/// and that alone would never let the instance keep their pages for the next blocks (spare_large_kb), which is where
-/// calls that fail do most harm.
-class DenseHeap : public props::StaveHeap {
- public:
-  using StaveHeap::deallocate;
-  using StaveHeap::StaveHeap;
-
-  void deallocate(unsigned thread, void* pointer) {
-    constexpr std::size_t kSmallest = std::size_t{256} << 10U;
-    constexpr std::size_t kLargest = std::size_t{1} << 20U;  // more of them only takes time
-    constexpr std::size_t kPage = 4096;
-    const std::size_t size = pointer != nullptr ? usable_size(thread, pointer) : 0;
-    for (std::size_t at = 0; size > kSmallest && size <= kLargest && at < size; at += kPage) {
-      static_cast<char*>(pointer)[at] = 1;
-    }
-    StaveHeap::deallocate(thread, pointer);
-  }
-};
-static_assert(props::Heap<DenseHeap>);
-
-ProgramTarget<DenseHeap> g_target;
+ProgramTarget<props::StaveHeap> g_target;
 
 }  // namespace
 }  // namespace stave::fuzz
@@ -71,7 +50,7 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const Plan plan = decode_plan(data, size);
   const std::size_t plan_bytes = std::min(size, kPlanBytes);
   g_target.run(data + plan_bytes, size - plan_bytes,
-               [&](DenseHeap& heap) { heap.failures().plan_pattern(plan.skip, plan.pattern); });
+               [&](stave::props::StaveHeap& heap) { heap.failures().plan_pattern(plan.skip, plan.pattern); });
   return 0;
 }
 

@@ -263,11 +263,12 @@ class PairHeap {
   }
 
   static void copy_pieces(const char* from, char* to, std::size_t size) {
-    props::for_each_piece(size, [&](std::size_t at, std::size_t length) { std::memcpy(to + at, from + at, length); });
+    props::for_each_piece(size, props::Pieces::each_page,
+                          [&](std::size_t at, std::size_t length) { std::memcpy(to + at, from + at, length); });
   }
   [[nodiscard]] static bool same_pieces(const void* a, const void* b, std::size_t size) {
     bool same = true;
-    props::for_each_piece(size, [&](std::size_t at, std::size_t length) {
+    props::for_each_piece(size, props::Pieces::each_page, [&](std::size_t at, std::size_t length) {
       const auto* const left = static_cast<const char*>(a) + at;
       same = same && std::memcmp(left, static_cast<const char*>(b) + at, length) == 0;
     });

@@ -27,13 +27,24 @@ inline constexpr std::size_t kNoMismatch = SIZE_MAX;
   return word ^ word >> 29U;
 }
 
-/// Visits the pieces of `size` bytes that fills and checks look at. All of a small allocation; of a larger one the
-/// head, the tail and a few words between: pages that go astray are noticed, and most of memory is never touched.
+/// How closely fills and checks look.
+enum class Pieces : std::uint8_t {
+  some,       ///< of what is larger than a kibibyte: the head, the tail and two words between
+  each_page,  ///< the same, and a word of each page between, up to a mebibyte: pages that go astray are noticed
+};
+
+/// Of allocations, one in eight is looked at closely: each page that is touched takes as long as a small one's life.
+[[nodiscard]] constexpr Pieces pieces_of(std::uint32_t seed) {
+  return seed % 8 == 0 ? Pieces::each_page : Pieces::some;
+}
+
 template <class Visit>
-STAVE_PROPS_PLAIN inline void for_each_piece(std::size_t size, Visit&& visit) {
+STAVE_PROPS_PLAIN inline void for_each_piece(std::size_t size, Pieces pieces, Visit&& visit) {
   constexpr std::size_t kWhole = 1024;
   constexpr std::size_t kHead = 512;
   constexpr std::size_t kTail = 256;
+  constexpr std::size_t kPage = 4096;
+  constexpr std::size_t kDense = std::size_t{1} << 20U;
   constexpr std::size_t kBetween = 3;
   if (size <= kWhole) {
     visit(std::size_t{0}, size);
@@ -41,13 +52,14 @@ STAVE_PROPS_PLAIN inline void for_each_piece(std::size_t size, Visit&& visit) {
   }
   visit(std::size_t{0}, kHead);
   const std::size_t tail = (size - kTail) & ~std::size_t{7};
-  const std::size_t stride = ((tail - kHead) / kBetween) & ~std::size_t{7};
-  for (std::size_t i = 1; i < kBetween; ++i) visit(kHead + i * stride, std::size_t{8});
+  const bool each_page = pieces == Pieces::each_page && size <= kDense;
+  const std::size_t stride = each_page ? kPage : std::max(((tail - kHead) / kBetween) & ~(kPage - 1), kPage);
+  for (std::size_t at = kHead + stride; at + 8 <= tail; at += stride) visit(at, std::size_t{8});
   visit(tail, size - tail);
 }
 
 STAVE_PROPS_PLAIN inline void write_pattern(char* address, std::size_t size, std::uint32_t seed) {
-  for_each_piece(size, [&](std::size_t from, std::size_t length) STAVE_PROPS_PLAIN {
+  for_each_piece(size, pieces_of(seed), [&](std::size_t from, std::size_t length) STAVE_PROPS_PLAIN {
     std::size_t done = 0;
     for (; done + 8 <= length; done += 8) {
       const std::uint64_t word = pattern_word(seed, from + done);
@@ -64,7 +76,7 @@ STAVE_PROPS_PLAIN inline void write_pattern(char* address, std::size_t size, std
 [[nodiscard]] STAVE_PROPS_PLAIN inline std::size_t find_mismatch(const char* address, std::size_t size,
                                                                  std::size_t kept, std::uint32_t seed) {
   std::size_t mismatch = kNoMismatch;
-  for_each_piece(size, [&](std::size_t from, std::size_t whole) STAVE_PROPS_PLAIN {
+  for_each_piece(size, pieces_of(seed), [&](std::size_t from, std::size_t whole) STAVE_PROPS_PLAIN {
     if (mismatch != kNoMismatch || from >= kept) return;
     const std::size_t length = std::min(whole, kept - from);
     for (std::size_t done = 0; done < length; done += 8) {
@@ -100,7 +112,7 @@ STAVE_PROPS_PLAIN inline void write_pattern(char* address, std::size_t size, std
   if (size <= 65536) {
     look(0, size);
   } else {
-    for_each_piece(size, look);
+    for_each_piece(size, Pieces::each_page, look);
   }
   return mismatch;
 }
