@@ -301,6 +301,9 @@ struct Allocator {
   /// Whether a heap's next allocation of a class comes from a shared heap.
   [[nodiscard]] bool borrows(const ThreadHeap& heap, SizeClass cls) const;
   void check_neighbour(ThreadHeap& heap, Chunk* chunk, Chunk* neighbour);
+  /// The chunk behind (or `back`: in front of) another one in the list that begins with `first`; nullptr: that is
+  /// first.
+  [[nodiscard]] Chunk* neighbour_in(ThreadHeap& heap, const Chunk* first, Chunk* chunk, bool back = false);
   void push(ThreadHeap& heap, Chunk** list, Chunk* chunk, bool front);
   /// Makes a chunk that is in no list the current one of its class. pre: the class has a record.
   void make_current(ThreadHeap& heap, Chunk* chunk);

@@ -169,8 +169,10 @@ void* LargeBlocks<S>::allocate(const Request& request, std::size_t alignment, bo
   record.family = request.family;
   record.mapping = address_of(start);
   record.mapping_bytes = bytes;
+#if !defined(STAVE_MUTANT_large_guards_not_laid)
   record.guard = arena_->guard_pair(start, base - record.mapping, reinterpret_cast<void*>(base + usable),
                                     record.mapping + bytes - (base + usable), room != 0);
+#endif
   record.next = 0;
   set_state(record, LargeRecord::State::live);
   arena_->counts.mapped_bytes += bytes;
@@ -190,13 +192,21 @@ LargeRecord* LargeBlocks<S>::find_live(const void* pointer, RegistryEntry entry,
                      .address = pointer});
   }
   LargeRecord& record = at(number);
+#if !defined(STAVE_MUTANT_record_not_checked)
   if (!verifies(record) || record.state == LargeRecord::State::unused) {
     constants_->die(fault_at(Fault::corrupt_record, "the record of a large block does not verify", record, pointer));
   }
+#endif
+#if defined(STAVE_MUTANT_large_start_not_checked)
+  if (record.state == LargeRecord::State::live) return &record;
+#endif
   if (address_of(pointer) != record.start()) {
     constants_->die(fault_at(address_of(pointer) % 8 != 0 ? Fault::misaligned_pointer : Fault::interior_pointer,
                              "the address is not the start of the large block", record, pointer));
   }
+#if defined(STAVE_MUTANT_large_state_not_checked)
+  if (record.state == LargeRecord::State::held) return &record;
+#endif
   if (record.state != LargeRecord::State::live) {
     constants_->die(fault_at(freed_fault, "the large block was freed before", record, pointer));
   }
@@ -221,6 +231,9 @@ template <class S>
 void LargeBlocks<S>::check_claim(const LargeRecord& record, const Claim& claim) const {
   const ContentRules& rules = constants_->contents;
   const auto* const base = reinterpret_cast<const void*>(record.start());
+#if defined(STAVE_MUTANT_large_claim_not_checked)
+  if (record.base != 0) return;
+#endif
   const bool names_size = rules.sized && claim.size != Claim::kAnySize;
   // Whole pages are what a class is to slots.
   const bool size_fits = !names_size || claim.size == record.requested ||
@@ -502,11 +515,19 @@ bool LargeBlocks<S>::use_spare(LargeRecord& record, std::size_t from, std::size_
 }
 
 template <class S>
+void LargeBlocks<S>::die_of_queue() const {
+  constants_->die({.fault = Fault::corrupt_record, .rule = "the queue of freed large blocks is broken"});
+}
+
+template <class S>
 LargeRecord& LargeBlocks<S>::held(std::uint32_t number) const {
+  if (number == 0 || number >= next_fresh_) die_of_queue();
   LargeRecord& record = at(number);
+#if !defined(STAVE_MUTANT_queue_not_checked)
   if (!verifies(record) || record.state != LargeRecord::State::held) {
-    constants_->die({.fault = Fault::corrupt_record, .rule = "the queue of freed large blocks is broken"});
+    die_of_queue();
   }
+#endif
   return record;
 }
 

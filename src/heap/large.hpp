@@ -176,6 +176,7 @@ class LargeBlocks {
   /// Replaces a held block by a mapping without access, so that its memory is gone.
   void withdraw(const LargeRecord& record);
   [[nodiscard]] LargeRecord& held(std::uint32_t number) const;
+  [[noreturn]] STAVE_COLD void die_of_queue() const;
 
   const Constants* constants_ = nullptr;
   Arena<S>* arena_ = nullptr;

@@ -538,6 +538,16 @@ TEST_P(Large, a_damaged_record_in_the_quarantine_or_on_the_unused_list_is_notice
     record.state = LargeRecord::State::live;
     EXPECT_STREQ(heap.death_of([&] { (void)heap.allocate(0, kLarge); }), "corrupt-record");
   }
+  for (const std::uint32_t next : {0U, 1U << 30}) {  // no seal covers it
+    TestHeap heap(setup());
+    void* const block = heap.allocate(0, kLarge);
+    void* const other = heap.allocate(0, kLarge);
+    LargeRecord& record = *heap.allocator().large.find_live(block, heap.entry(block), Fault::internal);
+    heap.deallocate(0, block);
+    heap.deallocate(0, other);
+    record.next = next;
+    EXPECT_STREQ(heap.death_of([&] { (void)heap.trim(0); }), "corrupt-record") << next;
+  }
 }
 
 TEST_P(Large, bounds_are_known_from_any_address_inside) {

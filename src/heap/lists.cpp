@@ -31,6 +31,19 @@ void Allocator<S>::check_neighbour(ThreadHeap& heap, Chunk* chunk, Chunk* neighb
 }
 
 template <class S>
+Chunk* Allocator<S>::neighbour_in(ThreadHeap& heap, const Chunk* first, Chunk* chunk, bool back) {
+  Chunk* const neighbour = back ? chunk->previous : chunk->next;
+  check_neighbour(heap, chunk, neighbour);
+#if !defined(STAVE_MUTANT_no_list_check)
+  // Or the list may lead in a circle that its first chunk is not part of.
+  if ((back ? neighbour->next : neighbour->previous) != chunk) [[unlikely]] {
+    die_in_chunk(Fault::corrupt_list, "a chunk's neighbour does not point back", chunk, chunk);
+  }
+#endif
+  return neighbour == first ? nullptr : neighbour;
+}
+
+template <class S>
 void Allocator<S>::push(ThreadHeap& heap, Chunk** list, Chunk* chunk, bool front) {
   Chunk* const head = *list;
   if (head == nullptr) {
@@ -89,10 +102,12 @@ void Allocator<S>::release_chunk(ThreadHeap& heap, Chunk* chunk) {
   const auto lines = static_cast<std::uint32_t>(constants.shapes[chunk->size_class()].line_count());
   for (std::uint32_t i = 0; i != lines; ++i) {
     const SlotLine& line = chunk->lines()[i];
-    const std::uint64_t live = line.live.load(std::memory_order_relaxed);
+    [[maybe_unused]] const std::uint64_t live = line.live.load(std::memory_order_relaxed);
+#if !defined(STAVE_MUTANT_release_not_checked)
     if (live != 0 || !guard_holds(constants.keys.bitmap, &line, live, line.held)) [[unlikely]] {
       die_in_chunk(Fault::corrupt_bitmap, "a chunk that its counts say is empty is not", chunk, &line);
     }
+#endif
   }
 #if !defined(STAVE_MUTANT_release_with_push_pending)
   // What is not collected is still live, so this cannot fire as long as the words are true.
@@ -110,8 +125,7 @@ void Allocator<S>::release_empty(ThreadHeap& heap, SizeClass cls) {
   // Empty chunks stand at the end of the usable ones, or a little before it.
   Chunk* chunk = chunks.usable;
   while (chunk != nullptr && chunk->available() != chunk->opened) {
-    check_neighbour(heap, chunk, chunk->previous);
-    chunk = chunk->previous == chunks.usable ? nullptr : chunk->previous;
+    chunk = neighbour_in(heap, chunks.usable, chunk, true);
   }
   if (chunk == nullptr) {
     die_in_chunk(Fault::corrupt_list, "a count of empty chunks is not true", chunks.usable, &heap);
@@ -158,9 +172,11 @@ void Allocator<S>::file_chunk(ThreadHeap& heap, Chunk* chunk) {
 template <class S>
 void Allocator<S>::chunk_gained(ThreadHeap& heap, Chunk* chunk) {
   // A stray value must not lead us here forever, nor release what is in use.
+#if !defined(STAVE_MUTANT_gained_not_checked)
   if (chunk->available() > chunk->opened || chunk->place == Chunk::Place::current) {
     die_in_chunk(Fault::corrupt_header, "the counts of a chunk are not possible", chunk, chunk);
   }
+#endif
   unlink(heap, chunk);
   place(heap, chunk);
 }
@@ -179,7 +195,7 @@ void Allocator<S>::chunk_gained_last(ThreadHeap& heap, Chunk* chunk) {
   template void Allocator<S>::release_chunk(ThreadHeap&, Chunk*);                       \
   template void Allocator<S>::release_empty(ThreadHeap&, SizeClass);                    \
   template void Allocator<S>::give_back_elsewhere(ThreadHeap&, SizeClass, std::size_t); \
-  template void Allocator<S>::check_neighbour(ThreadHeap&, Chunk*, Chunk*);             \
+  template Chunk* Allocator<S>::neighbour_in(ThreadHeap&, const Chunk*, Chunk*, bool);  \
   template void Allocator<S>::chunk_gained(ThreadHeap&, Chunk*);                        \
   template void Allocator<S>::chunk_gained_last(ThreadHeap&, Chunk*);
 STAVE_INSTANTIATE(STAVE_LISTS);

@@ -230,6 +230,15 @@ TEST(DamagedLists, a_neighbour_whose_header_was_overwritten_kills) {
   EXPECT_EQ(death([](TestHeap&, Chunk& chunk) { chunk.previous->owner = &chunk; }), "corrupt-list");
 }
 
+TEST(DamagedLists, a_circle_kills_who_goes_through_it) {
+  TestHeap heap;
+  std::vector<void*> all;
+  while (heap.stats().chunks < 5) all.push_back(heap.allocate(0, kSize));
+  Chunk* const chunk = heap.place_of(all.front()).chunk;  // the last one of its list
+  chunk->next = chunk->previous;
+  EXPECT_STREQ(heap.death_of([&] { (void)heap.trim(0); }), "corrupt-list");
+}
+
 TEST(DamagedLists, an_impossible_count_kills) {
   EXPECT_EQ(death([](TestHeap&, Chunk& chunk) { chunk.until_notified = 1, chunk.notify_at = chunk.opened + 1; }),
             "corrupt-header");

@@ -157,6 +157,9 @@ void Allocator<S>::check_unwritten(Chunk* chunk, SlotLine* line, std::uint64_t s
 /// So many lines and slots are looked at.
 template <class S>
 void Allocator<S>::check_opened(Chunk* chunk, const ClassShape& shape) {
+#if defined(STAVE_MUTANT_opened_not_checked)
+  if (shape.slot_count != 0) return;
+#endif
   if (chunk->opened <= shape.slot_count) return;
   die_in_chunk(Fault::corrupt_header, "the counts of a chunk are not possible", chunk, chunk);
 }
@@ -207,9 +210,11 @@ bool Allocator<S>::take_word(ThreadHeap& heap, SizeClass cls, std::uint32_t few,
     } while (staying > most_held);
   }
   const std::uint32_t found = slots - staying;
+#if !defined(STAVE_MUTANT_counts_not_checked)
   if (found > chunk->available() || chunk->available() > chunk->opened || found == 0) {
     die_in_chunk(Fault::corrupt_header, "the counts of a chunk are not possible", chunk, &line);
   }
+#endif
   chunk->set_available(chunk->available() - found);
   heap.served += found;
   chunk->cursor = static_cast<std::uint16_t>(index + 1);
@@ -307,6 +312,10 @@ bool Allocator<S>::refill(ThreadHeap& heap, SizeClass cls) {
       if (take_word(heap, cls, few)) return true;
     }
     if (take_word(heap, cls, 1)) return true;
+#if !defined(STAVE_MUTANT_usable_not_checked)
+    // A usable chunk has more to offer than its words may hold back. Two that only say so would come in turns for ever.
+    die_in_chunk(Fault::corrupt_header, "the counts of a chunk are not possible", next, next);
+#endif
   }
   Chunk* fresh = nullptr;
   bool grows = false;  // beyond what the class ever had
@@ -337,9 +346,7 @@ bool Allocator<S>::refill(ThreadHeap& heap, SizeClass cls) {
       make_current(heap, chunk);
       return take_word(heap, cls, 1, true);
     }
-    Chunk* const next = chunk->next;
-    check_neighbour(heap, chunk, next);
-    chunk = next == chunks.full ? nullptr : next;
+    chunk = neighbour_in(heap, chunks.full, chunk);
   }
   return false;
 }
@@ -525,9 +532,7 @@ bool Allocator<S>::give_back_all(ThreadHeap& heap) {
     for (Chunk* const* const list : {&chunks.usable, &chunks.full}) {
       for (Chunk* chunk = *list; chunk != nullptr;) {
         any = discard_free_pages(heap, chunk) || any;
-        Chunk* const next = chunk->next;
-        check_neighbour(heap, chunk, next);
-        chunk = next == *list ? nullptr : next;
+        chunk = neighbour_in(heap, *list, chunk);
       }
     }
   }

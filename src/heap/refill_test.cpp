@@ -344,6 +344,38 @@ TEST(Refill, verifies_the_header_of_the_chunk_it_serves_from) {
   }
 }
 
+TEST(Refill, dies_when_a_word_offers_more_than_its_chunk_has) {
+  TestHeap heap;
+  std::vector<void*> all;
+  for (int i = 0; i != 200; ++i) all.push_back(heap.allocate(0, 64));
+  const Place place = heap.place_of(all[0]);
+  for (void* const pointer : all) heap.deallocate(0, pointer);
+  place.chunk->set_available(heap.constants().few[place.cls]);
+  EXPECT_STREQ(heap.death_of([&] {
+    for (int i = 0; i != 200; ++i) (void)heap.allocate(0, 64);
+  }),
+               "corrupt-header");
+}
+
+TEST(Refill, dies_when_chunks_that_are_called_usable_offer_nothing) {
+  TestHeap heap;
+  std::vector<void*> all;
+  while (heap.stats().chunks < 4) all.push_back(heap.allocate(0, 1000));
+  std::set<Chunk*> forged;
+  for (void* const pointer : all) {
+    Chunk* const chunk = heap.place_of(pointer).chunk;
+    if (chunk->place != Chunk::Place::full || !forged.insert(chunk).second) continue;
+    chunk->notify_at = chunk->opened;
+    chunk->until_notified = 1;
+    heap.deallocate(0, pointer);
+  }
+  ASSERT_GE(forged.size(), 2U);
+  EXPECT_STREQ(heap.death_of([&] {
+    for (int i = 0; i != 1000; ++i) (void)heap.allocate(0, 1000);
+  }),
+               "corrupt-header");
+}
+
 // --- open chunks -----------------------------------------------------------------------------------------------------
 
 /// How many records of a class have a chunk.

@@ -73,8 +73,10 @@ void Allocator<S>::remote_free(void* pointer, const SlotRef& slot, Claim claim) 
     die_of_slot(pointer, Fault::double_free);
   }
   const SlotNotes notes = notes_of(chunk, line, slot.place);
+#if !defined(STAVE_MUTANT_claim_not_checked_at_remote_free)
   if (!claim_fits(notes, chunk->size_class(), claim)) [[unlikely]]
     die_of_claim(slot, claim);
+#endif
   // For a fork's child, which repairs only chunks and processes where marks can be. Ordered before the mark by its
   // release.
   if (chunk->visited.load(std::memory_order_relaxed) == 0) [[unlikely]] {
@@ -84,10 +86,12 @@ void Allocator<S>::remote_free(void* pointer, const SlotRef& slot, Claim claim) 
   yield("remote-free-before-mark");
   if (!mark_remote(line, bit)) [[unlikely]]
     die_of_slot(pointer, Fault::double_free);
+#if !defined(STAVE_MUTANT_end_not_checked_at_remote_free)
   // The slot is this thread's alone now. Its owner zeroes it: here that could meet the next user, if the owner frees it
   // as well at this moment.
   if (!end_holds(constants.contents, notes)) [[unlikely]]
     die_of_contents(Fault::overflow, kEndChanged, slot, "marked");
+#endif
   sanitizer::mark_free(pointer, notes.slot_size);
   yield("remote-free-before-done");
 #if defined(STAVE_MUTANT_forget_remote_free)
@@ -102,6 +106,9 @@ template <class S>
 void Allocator<S>::clear_slots(Chunk* chunk, SlotLine* line, std::uint64_t slots) {
   drop_canaries(line, slots);
   if (constants.contents.zero_mask == 0) return;
+#if defined(STAVE_MUTANT_collected_slot_not_zeroed)
+  if (slots != 0) return;
+#endif
   for (std::uint64_t left = slots; left != 0; left &= left - 1) {
     const auto place = static_cast<std::uint64_t>(std::countr_zero(left));
     zero_slot(constants.contents, slot_in(chunk, line, place), constants.shapes[chunk->size_class()].content_bytes);
@@ -140,18 +147,24 @@ void Allocator<S>::drain_inbox(ThreadHeap& heap) {
   // Acquire pairs with the push: inbox_next is seen. Everything else of a chunk is ordered by its own words.
   for (Chunk* chunk = heap.inbox.exchange(nullptr, std::memory_order_acquire); chunk != nullptr;) {
     const RegistryEntry entry = arena.registry.find(address_of(chunk));
+#if !defined(STAVE_MUTANT_inbox_not_checked)
     if (!entry.is_chunk() || header_of(entry) != chunk || !header_holds_for(constants.keys.header, chunk, entry, &heap))
         [[unlikely]] {
       die_in_chunk(Fault::corrupt_list, "an inbox leads to what is not a chunk of its heap", nullptr, chunk);
     }
+#endif
     // Read before `pending` is taken: from then on the next freer may push the chunk again.
     Chunk* const next = chunk->inbox_next.load(std::memory_order_relaxed);
     yield("drain-before-pending");
     std::uint64_t words = chunk->pending.exchange(0, std::memory_order_acq_rel);
-    const auto lines = static_cast<std::uint32_t>(constants.shapes[entry.size_class()].line_count());
-    if ((words & ~low_bits(lines)) != 0) [[unlikely]] {
-      die_in_chunk(Fault::corrupt_bitmap, "a chunk's pending word names words that it does not have", chunk, chunk);
+    [[maybe_unused]] const auto lines = static_cast<std::uint32_t>(constants.shapes[entry.size_class()].line_count());
+#if !defined(STAVE_MUTANT_pending_not_checked)
+    // None: it stands in the inbox twice, which then has no end.
+    if (words == 0 || (words & ~low_bits(lines)) != 0) [[unlikely]] {
+      die_in_chunk(Fault::corrupt_bitmap, "a chunk in an inbox has no words to collect, or more than it has", chunk,
+                   chunk);
     }
+#endif
     for (; words != 0; words &= words - 1) {
       collect_word(heap, chunk, static_cast<std::uint32_t>(std::countr_zero(words)));
     }

@@ -448,6 +448,8 @@ TEST(Collect, dies_of_an_inbox_that_leads_elsewhere) {
             }),
             "corrupt-list");
   EXPECT_EQ(death([](TestHeap&, const Place& place) { place.chunk->seal ^= 1; }), "corrupt-list");
+  EXPECT_EQ(death([](TestHeap&, const Place& place) { place.chunk->inbox_next.store(place.chunk); }), "corrupt-bitmap")
+      << "in a circle";
 }
 
 TEST(RemoteFree, verifies_the_header_before_it_believes_it) {
