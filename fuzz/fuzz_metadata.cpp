@@ -12,7 +12,7 @@ namespace stave::fuzz {
 using props::MisuseClass;
 
 void Filter::prepare(props::Header& header) {
-  header.version = std::max<std::uint8_t>(header.version, 2);
+  header.version = std::max<std::uint8_t>(header.version, 2);  // the first that has flips
   header.misuse_allowed = true;
 }
 

@@ -88,6 +88,11 @@ std::map<std::string, Program> heap_seeds() {
     for (unsigned detail = 0xE0; detail < 0xF0; ++detail) aligned.op(memalign_op, 0, detail - 0xE0, bytes(100), detail);
     add("alignments", aligned);
   }
+  {
+    ProgramSeed between;
+    for (unsigned slot = 0; slot != 32; ++slot) between.op(memalign_op, 0, slot, bytes(40), 5 + slot % 2);
+    add("alignments_between_grain_and_line", between);
+  }
   add("remote_free", ProgramSeed(2)
                          .op(malloc_op, 0, 0, bytes(48))
                          .op(malloc_op, 0, 1, bytes(48))
@@ -218,6 +223,112 @@ std::map<std::string, Program> heap_seeds() {
   return seeds;
 }
 
+/// Attacks by who knows where things lie, in a chunk that is full, and so in a list: open, or (`closed`) one of more
+/// than stay open. `act` is what follows on four allocations in it, of which its owner frees and allocates around then.
+ProgramSeed aimed(unsigned profile, bool closed, auto act) {
+  constexpr std::size_t kSize = 60000;  // few fill a chunk
+  ProgramSeed seed(2, profile);
+  seed.attacked(3);
+  for (unsigned slot = 0; slot != 4; ++slot) seed.op(malloc_op, 0, slot, bytes(kSize));
+  for (unsigned pile = 0; pile != (closed ? 4 : 1); ++pile) seed.op(pile_up, 0, pile, bytes(kSize), closed ? 255 : 60);
+  act(seed);
+  seed.op(free_op, 0, 1).op(free_op, 1, 2).op(usable_size, 0, 0).op(pile_free, 0, 0, 1, 40).op(check, 0, 0);
+  for (unsigned pile = 0; pile != 3; ++pile) seed.op(pile_up, 0, pile, bytes(kSize), 40);
+  return seed.op(trim, 0, 0).op(check, 0, 0);
+}
+
+void aimed_seeds(std::map<std::string, Program>& seeds) {
+  constexpr const char* kWords[] = {"live", "held", "marked", "done", "canary", "family_0", "family_1"};
+  for (const bool closed : {false, true}) {
+    const std::string where = closed ? "_of_a_closed_chunk" : "_of_an_open_chunk";
+    for (unsigned profile = 0; profile != 3; ++profile) {
+      const std::string how = where + "_" + std::to_string(profile);
+      for (unsigned word = 0; word != std::size(kWords); ++word) {
+        seeds[std::string("state_") + kWords[word] + how] =
+            aimed(profile, closed, [&](ProgramSeed& seed) { seed.op(flip_state, 0, 0, 0, word); }).program();
+      }
+      seeds["owner" + how] =
+          aimed(profile, closed, [](ProgramSeed& seed) { seed.op(flip_header, 0, 0, 17); }).program();
+      seeds["seal" + how] = aimed(profile, closed, [](ProgramSeed& seed) { seed.op(flip_header, 0, 0, 64); }).program();
+      seeds["counts" + how] = aimed(profile, closed, [](ProgramSeed& seed) { seed.op(forge_counts, 0, 0); }).program();
+      seeds["counts_at_trim" + how] = aimed(profile, closed, [](ProgramSeed& seed) {
+                                        seed.op(forge_counts, 0, 0).op(free_op, 0, 3).op(trim, 0, 0).op(check, 0, 0);
+                                      }).program();
+      seeds["circle" + how] = aimed(profile, closed, [](ProgramSeed& seed) {
+                                seed.op(forge_link, 0, 0, 1U << 1U | 1U, 0).op(forge_link, 0, 0, 1U << 1U | 1U, 1);
+                                seed.op(trim, 0, 0);
+                              }).program();
+      for (unsigned link = 0; link != 3; ++link) {
+        for (const std::uint32_t target : {0U, 1U << 1U | 1U}) {
+          seeds[std::string(target == 0 ? "forged_link_" : "link_") + std::to_string(link) + how] =
+              aimed(profile, closed, [&](ProgramSeed& seed) {
+                if (link == 2) seed.op(free_op, 1, 3);
+                seed.op(forge_link, 0, 0, target, link);
+              }).program();
+        }
+      }
+    }
+  }
+  // Full chunks that seem to be empty come in turns.
+  for (unsigned profile = 0; profile != 3; ++profile) {
+    ProgramSeed seed(1, profile);
+    seed.attacked(3);
+    for (unsigned slot = 0; slot != 6; ++slot) {
+      seed.op(malloc_op, 0, slot, bytes(60000)).op(pile_up, 0, 0, bytes(60000), 14);
+    }
+    seed.op(pile_up, 0, 0, bytes(60000), 14);
+    for (unsigned slot = 0; slot != 4; ++slot) seed.op(forge_counts, 0, slot).op(free_op, 0, slot);
+    seed.op(pile_up, 0, 1, bytes(60000), 200).op(check, 0, 0);
+    seeds["counts_of_many_chunks_" + std::to_string(profile)] = seed.program();
+
+    // The current chunk, which is in no list, leaves one.
+    ProgramSeed current(1, profile);
+    current.attacked(3);
+    current.op(pile_up, 0, 0, bytes(60000), 44).op(malloc_op, 0, 0, bytes(60000)).op(malloc_op, 0, 1, bytes(60000));
+    current.op(forge_counts, 0, 0).op(free_op, 0, 1).op(pile_free, 0, 0, 1, 20);
+    for (unsigned pile = 1; pile != 4; ++pile) current.op(pile_up, 0, pile, bytes(60000), 60);
+    seeds["counts_of_a_current_chunk_" + std::to_string(profile)] = current.op(trim, 0, 0).op(check, 0, 0).program();
+  }
+  // A free of another thread waits when these change: words to collect that there are not, and slots that nobody freed.
+  for (unsigned profile = 0; profile != 3; ++profile) {
+    const auto waiting = [&](auto act) {
+      ProgramSeed seed(2, profile);
+      seed.attacked(3);
+      for (unsigned slot = 0; slot != 8; ++slot) seed.op(malloc_op, 0, slot, bytes(100));
+      seed.op(free_op, 1, 7);
+      act(seed);
+      return seed.op(pile_up, 0, 0, bytes(100), 255).op(check, 0, 0).op(pile_up, 0, 1, bytes(100), 255).op(trim, 0, 0);
+    };
+    const std::string how = "_" + std::to_string(profile);
+    seeds["pending_beyond" + how] =
+        waiting([](ProgramSeed& seed) { seed.op(flip_header, 0, 0, 8 * 64 + 63); }).program();
+    seeds["done_unmarked" + how] = waiting([](ProgramSeed& seed) {
+                                     for (unsigned slot = 0; slot != 6; ++slot) seed.op(flip_state, 0, slot, 0, 3);
+                                   }).program();
+    for (const unsigned bit : {6U, 8U, 10U, 16U, 24U, 31U}) {
+      seeds["opened_" + std::to_string(bit) + how] =
+          waiting([&](ProgramSeed& seed) { seed.op(flip_header, 0, 0, 6 * 64 + bit); }).program();
+    }
+  }
+  // Records of what is live, and of what was freed.
+  for (const std::size_t size : {100U, 20000U, 400000U}) {
+    const std::string kind = "_" + std::to_string(size);
+    for (const unsigned field : {0U, 1U, 2U, 3U, 4U}) {
+      ProgramSeed live(2, size == 400000 ? 1 : 3);
+      live.attacked(3);
+      for (unsigned slot = 0; slot != 3; ++slot) live.op(malloc_op, 0, slot, bytes(size));
+      ProgramSeed held = live;
+      live.op(size == 400000 ? flip_large_record : flip_sample_record, 0, 1, field * 64 + 17);
+      held.op(free_op, 0, 1).op(flip_held_record, 0, 1, field * 64 + 17);
+      for (ProgramSeed* const seed : {&live, &held}) {
+        seed->op(realloc_op, 0, 1, bytes(2 * size)).op(trim, 0, 0).op(pile_up, 0, 0, bytes(100), 255);
+      }
+      seeds["record_" + std::to_string(field) + kind] = live.program();
+      seeds["held_record_" + std::to_string(field) + kind] = held.program();
+    }
+  }
+}
+
 /// Each attack on an allocation of each kind, in each profile, with what it takes to meet its consequences: the slot
 /// before was freed, neighbours live, and afterwards the class is used up and the victim freed.
 std::map<std::string, Program> attack_seeds(bool metadata) {
@@ -225,13 +336,15 @@ std::map<std::string, Program> attack_seeds(bool metadata) {
   const std::map<std::string, std::size_t> sizes = {
       {"nothing", 0}, {"small", 100}, {"medium", 20000}, {"large", 400000}};
   std::map<std::string, Program> seeds;
-  for (const OpCode code : attack_ops()) {
+  std::vector<OpCode> codes(attack_ops(2).begin(), attack_ops(2).end());
+  codes.push_back(free_unused);
+  for (const OpCode code : codes) {
     if (is_flip(code) != metadata) continue;
     for (const auto& [kind, size] : sizes) {
       if (size == 0 && code != touch_guard && code != free_stale) continue;
       for (unsigned profile = 0; profile != std::size(kProfiles); ++profile) {
         ProgramSeed seed(2, profile);
-        seed.attacked();
+        seed.attacked(code == free_unused ? 3 : 2);
         for (unsigned slot = 0; slot != 4; ++slot) seed.op(malloc_op, slot % 2, slot, bytes(size + slot));
         // One by its owner and one by another thread: held, and not collected yet.
         seed.op(free_op, 0, 1).op(free_op, 0, 2);
@@ -251,7 +364,33 @@ std::map<std::string, Program> attack_seeds(bool metadata) {
       }
     }
   }
-  if (!metadata) return seeds;
+  if (!metadata) {
+    for (unsigned profile = 0; profile != 4; ++profile) {
+      const auto overflow = [&](const char* name, auto act) {
+        ProgramSeed seed(2, profile);
+        seed.attacked();
+        // A canary lies right behind 104 bytes, and 8 more make the class.
+        seed.op(pile_up, 0, 0, bytes(104), 255).op(malloc_op, 0, 0, bytes(104)).op(pile_up, 0, 1, bytes(104), 255);
+        act(seed.op(overflow_write, 0, 0, 0x41, 2));
+        seeds[std::string("overflow_and_") + name + "_" + kProfiles[profile]] = seed.program();
+      };
+      overflow("realloc_in_place", [](ProgramSeed& seed) { seed.op(realloc_op, 0, 0, bytes(100)); });
+      overflow("remote_free", [](ProgramSeed& seed) { seed.op(free_op, 1, 0); });
+      overflow("free_of_all_others",
+               [](ProgramSeed& seed) { seed.op(pile_free, 0, 0, 1, 255).op(pile_free, 0, 1, 1, 255); });
+    }
+    // What was freed lies in a chunk that was given back since.
+    for (const OpCode code : {free_stale, touch_freed, realloc_stale, usable_size_stale}) {
+      ProgramSeed seed(1);
+      seed.attacked();
+      seed.op(pile_up, 0, 0, bytes(1000), 255).op(malloc_op, 0, 0, bytes(1000)).op(pile_up, 0, 1, bytes(1000), 255);
+      seed.op(free_op, 0, 0).op(pile_free, 0, 0, 1, 255).op(pile_free, 0, 1, 1, 255).op(trim, 0, 0).op(code, 0, 0);
+      std::string name = std::string(op_name(code)) + "_of_a_vacant_chunk";
+      for (char& c : name) c = c == '-' ? '_' : c;
+      seeds[name] = seed.program();
+    }
+    return seeds;
+  }
   // A bit of each word of a header, and of its first line.
   for (unsigned word = 0; word != 24; ++word) {
     ProgramSeed seed(2);
@@ -283,6 +422,7 @@ std::map<std::string, Program> attack_seeds(bool metadata) {
     use_up();
     seeds["live_bit_" + std::to_string(bit) + (closed ? "_of_a_closed_chunk" : "_of_an_open_chunk")] = seed.program();
   }
+  aimed_seeds(seeds);
   return seeds;
 }
 

@@ -89,7 +89,7 @@ Op random_op(Dice& dice, const props::Header& header) {
 Op random_misuse(Dice& dice, const props::Header& header) {
   Op op = random_op(dice, header);
   const bool goes_on = header.version != 1 && dice.below(4) != 0;
-  const auto misuse = goes_on ? props::attack_ops() : props::misuse_ops(header.version);
+  const auto misuse = goes_on ? props::attack_ops(header.version) : props::misuse_ops(header.version);
   op.code = misuse[dice.below(misuse.size())];
   if (goes_on && dice.below(2) == 0) op.argument = static_cast<std::uint32_t>(dice.next());
   return op;
@@ -97,7 +97,7 @@ Op random_misuse(Dice& dice, const props::Header& header) {
 
 void mutate_header(std::uint8_t* record, Dice& dice) {
   props::Header header = props::decode_header(record, kRecordBytes);
-  switch (dice.below(7)) {
+  switch (dice.below(8)) {
     case 0:
       header.profile = static_cast<std::uint8_t>(dice.below(4));
       break;
@@ -116,6 +116,9 @@ void mutate_header(std::uint8_t* record, Dice& dice) {
     case 4:
       header.failures.call = static_cast<std::uint8_t>(dice.below(8));
       header.failures.period = static_cast<std::uint8_t>(dice.below(3) == 0 ? 0 : dice.below(16));
+      break;
+    case 6:
+      header.version = props::kVersion;
       break;
     default:
       header.seed = static_cast<std::uint32_t>(dice.next());

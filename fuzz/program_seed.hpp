@@ -23,8 +23,8 @@ class ProgramSeed {
     return *this;
   }
   /// It may have misuse that does not end it.
-  ProgramSeed& attacked() {
-    program_.header.version = 2;
+  ProgramSeed& attacked(unsigned version = 2) {
+    program_.header.version = static_cast<std::uint8_t>(version);
     program_.header.misuse_allowed = true;
     return *this;
   }

@@ -9,6 +9,8 @@
 //   are watched: canary, slack, pages'     them                  is freed or resized, by whomever (a large block: unless
 //   rest                                                         the kernel then refuses access to its last page);
 //                                                                perhaps earlier, when its neighbour is
+//   a canary, when its owner frees the     strict, fuzz          death by overflow (or underflow)
+//   slot behind it, of the same 64
 //   the same of a slot that another        the same              nothing; perhaps that death, when its neighbour is
 //   thread freed and its owner did not                           freed
 //   collect yet
@@ -18,9 +20,15 @@
 //                                                                after a fork perhaps death by write-after-free: all
 //                                                                that a lost heap had free is held then
 //   bytes of another live allocation       all                   nothing: they were the program's to lose
-//   a bit of a chunk's header, its words,  all                   death by some name, at any call; never two owners of a
-//   its notes, or of a large record                              byte, a slot elsewhere than among slots, a change of
-//                                                                what is live, or calloc that is not zero
+//   what is sealed of a chunk's header,    all                   death by corrupt-header, of a record corrupt-record,
+//   of a large record or of a sample's                           when an allocation of it is freed, resized or measured
+//   a bit that says what is live or held,  all                   death by some name before the program's end
+//   or of a freed large block's record,
+//   and no bit of what has no guard
+//   any bit of a chunk's header, words or  all                   perhaps death by some name, at any call; never two
+//   notes, or of a record; a pointer or a                        owners of a byte, a slot elsewhere than among slots, a
+//   count that was forged                                        change of what is live, calloc that is not zero, or a
+//                                                                write to what was forged
 // clang-format on
 //
 // No claim is made of a bit that changes while a heap waits for its sweep after a fork: there a word whose guard is one
@@ -30,9 +38,11 @@
 // table that is made of what it judges judges nothing.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <iterator>
 #include <string_view>
 
 namespace stave::props {
@@ -43,6 +53,7 @@ struct Promises {
   bool exact;     ///< the slack behind a request
   bool zeroed;    ///< a slot is zero once it was freed
   bool writes;    ///< writes to held slots
+  bool front;     ///< the canary in front of a slot that is freed
   bool families;  ///< the wrong kind of free
   bool sized;     ///< the wrong size
   bool exactly;   ///< also one of the right class
@@ -50,10 +61,10 @@ struct Promises {
 
 [[nodiscard]] constexpr Promises promises_of(unsigned profile) {
   constexpr Promises kTable[] = {
-      {false, false, false, false, false, false, false},  // light
-      {true, false, true, false, false, true, false},     // default
-      {true, true, true, true, true, true, false},        // strict
-      {true, true, true, true, true, true, true},         // fuzz
+      {false, false, false, false, false, false, false, false},  // light
+      {true, false, true, false, false, false, true, false},     // default
+      {true, true, true, true, true, true, true, false},         // strict
+      {true, true, true, true, true, true, true, true},          // fuzz
   };
   return kTable[profile % 4];
 }
@@ -85,17 +96,61 @@ class Aftermath {
     marks_[count_++] = {at, slot, *at, kind};
     return true;
   }
-  void note_flip() { flipped_ = true; }
+  /// What it is that an attacker changed of the allocator's own.
+  enum class Watch : std::uint8_t {
+    sealed,  ///< by the seal of a header or record, at each use
+    word,    ///< by a guard word, a copy or a seal, before the end
+    none,    ///< by nothing, or only where it matters
+    idle,    ///< by nothing, and no call's way depends on it
+  };
+  /// Notes that `bits` of the byte at `at` were turned over, which are of the header, record or line `whose`.
+  void note_flip(bool of_chunk, Watch watch, const void* whose, const unsigned char* at, unsigned char bits) {
+    (of_chunk ? chunk_flipped_ : record_flipped_) = true;
+    if (watch == Watch::idle) return;
+    const auto end = flips_.begin() + flip_count_;
+    auto flip = std::find_if(flips_.begin(), end, [=](const Flip& each) { return each.at == at; });
+    if (watch == Watch::none) {
+      stray_ = true;
+      return;
+    }
+    if (flip == end && flip_count_ == flips_.size()) {
+      too_many_ = true;
+      return;
+    }
+    if (flip == end) *flip = {at, whose, watch, 0}, ++flip_count_;
+    flip->bits ^= bits;
+  }
+  /// Whether what is sealed of a header or record is not what it was. (While a chunk is open, two changes of the same
+  /// bit may hide one another: nothing of the header is used then.)
+  [[nodiscard]] bool seal_is_broken(const void* whose) const {
+    unsigned char sum[8] = {};
+    for (std::size_t i = 0; i != flip_count_; ++i) {
+      if (flips_[i].watch == Watch::sealed && flips_[i].whose == whose) {
+        sum[reinterpret_cast<std::uintptr_t>(flips_[i].at) % 8] ^= flips_[i].bits;
+      }
+    }
+    return !too_many_ && std::any_of(std::begin(sum), std::end(sum), [](unsigned char byte) { return byte != 0; });
+  }
+  /// Whether a program cannot end well: a guarded bit is turned over, and nothing that could hide it.
+  [[nodiscard]] bool owes_death() const {
+    return !stray_ && !too_many_ && std::any_of(flips_.begin(), flips_.begin() + flip_count_, [](const Flip& flip) {
+      return flip.watch == Watch::word && flip.bits != 0;
+    });
+  }
   void note_fork() { forked_ = true; }
 
   /// Whether something was done that excuses deaths.
-  [[nodiscard]] bool any() const { return flipped_ || count_ != 0; }
-  [[nodiscard]] bool flipped() const { return flipped_; }
+  [[nodiscard]] bool any() const { return flipped() || count_ != 0; }
+  [[nodiscard]] bool flipped() const { return chunk_flipped_ || record_flipped_; }
   [[nodiscard]] bool forked() const { return forked_; }
 
   /// Whether freeing or resizing the allocation at `slot` must end in death.
   [[nodiscard]] bool end_is_broken(const char* slot) const {
     return find([slot](const Mark& mark) { return mark.kind == Kind::end && mark.slot == slot && mark.changed(); });
+  }
+  /// Whether what lies in [from, to) behind a live allocation is changed.
+  [[nodiscard]] bool end_is_broken(const char* from, const char* to) const {
+    return find([=](const Mark& mark) { return mark.kind == Kind::end && mark.is_in(from, to) && mark.changed(); });
   }
   /// Whether handing out [from, to) hides a write that had to be found.
   [[nodiscard]] bool hides_write(const char* from, const char* to) const {
@@ -129,7 +184,9 @@ class Aftermath {
 
   /// Whether a death by this fault can come from what was done.
   [[nodiscard]] bool explains(std::string_view fault) const {
-    if (flipped_) return explains_flip(fault);
+    if (chunk_flipped_ && explains_flip(fault)) return true;
+    // What is laid around a sample is remembered beside what its seal covers.
+    if (record_flipped_) return fault == "corrupt-record" || fault == "overflow" || fault == "underflow";
     if (fault == "overflow" || fault == "underflow") {
       return find([](const Mark& m) { return m.kind == Kind::end || m.kind == Kind::pending; });
     }
@@ -148,6 +205,13 @@ class Aftermath {
     [[nodiscard]] bool is_in(const char* from, const char* to) const { return at >= from && at < to; }
   };
 
+  struct Flip {
+    const unsigned char* at;
+    const void* whose;
+    Watch watch;
+    unsigned char bits;
+  };
+
   template <class Is>
   [[nodiscard]] bool find(Is is) const {
     for (std::size_t i = 0; i != count_; ++i) {
@@ -158,9 +222,9 @@ class Aftermath {
   /// Bits of headers and notes look like many a misuse; none of them is a crash, or a failure of our own.
   [[nodiscard]] static bool explains_flip(std::string_view fault) {
     for (const std::string_view name :
-         {"corrupt-header", "corrupt-bitmap", "corrupt-list", "corrupt-record", "double-free", "freed-pointer",
-          "never-allocated", "interior-pointer", "misaligned-pointer", "overflow", "underflow", "write-after-free",
-          "family-mismatch", "size-mismatch"}) {
+         {"corrupt-header", "corrupt-bitmap", "corrupt-list", "double-free", "freed-pointer", "never-allocated",
+          "interior-pointer", "misaligned-pointer", "overflow", "underflow", "write-after-free", "family-mismatch",
+          "size-mismatch"}) {
       if (fault == name) return true;
     }
     return false;
@@ -168,7 +232,12 @@ class Aftermath {
 
   std::array<Mark, 256> marks_;
   std::size_t count_ = 0;
-  bool flipped_ = false;
+  std::array<Flip, 64> flips_;
+  std::size_t flip_count_ = 0;
+  bool chunk_flipped_ = false;
+  bool record_flipped_ = false;
+  bool stray_ = false;     ///< something was changed that may keep a chunk from being looked at
+  bool too_many_ = false;  ///< flips
   bool forked_ = false;
 };
 

@@ -31,7 +31,10 @@ class Attacks {
   template <class Slot>
   void attack(const Op&, Slot&) {}
   void check_place(const char*, std::size_t) {}
+  void check_forged() {}
   void forget_what_is_gone() {}
+  [[nodiscard]] const char* owed_by_seal(const char*) const { return nullptr; }
+  [[nodiscard]] bool owed_by_front(const char*, unsigned) const { return false; }
 
   Aftermath aftermath_;
   unsigned attacks_ = 0;
@@ -50,6 +53,7 @@ class Attacks<Self, H> {
     promises_ = promises_of(header.profile);
     attacks_ = 0;
     was_written_ = false;
+    is_forged_ = false;
   }
 
   template <class Slot>
@@ -82,9 +86,16 @@ class Attacks<Self, H> {
       case OpCode::free_in_large:
         forge(op, slot);
         break;
+      case OpCode::free_unused:
+        free_unused(op, slot);
+        break;
       case OpCode::touch_guard:
       case OpCode::touch_freed:
         touch(op, slot);
+        break;
+      case OpCode::forge_link:
+      case OpCode::forge_counts:
+        forge_in_header(op, slot);
         break;
       default:
         flip(op, slot);
@@ -98,7 +109,7 @@ class Attacks<Self, H> {
     const Placement place = self().heap_.placement(address);
     char* const end = place.kind == Kind::slot ? place.end : address + size;
     const bool in_place = place.start == address && (size == 0 || (address >= place.first && end <= place.last));
-    if (place.kind == Kind::none || place.kind == Kind::other || !in_place) {
+    if (place.kind == Kind::none || place.kind == Kind::vacant || place.kind == Kind::other || !in_place) {
       self().fail("P14 an allocation lies where none can", address, "size %zu", size);
       return;
     }
@@ -108,6 +119,26 @@ class Attacks<Self, H> {
       self().fail("P14 a written slot was handed out", address, "size %zu", size);
     was_written_ = promises_.zeroed && place.kind == Kind::slot && aftermath_.excuses_bytes(address, end);
     aftermath_.forget(address, end);
+  }
+  /// What looks like a chunk, and is the attacker's, is written by nobody else.
+  void check_forged() {
+    if (!is_forged_ || std::memcmp(g_forged, g_forged_before, sizeof g_forged) == 0) return;
+    self().fail("P14 a forged chunk was written", g_forged, "profile %u", self().header_.profile);
+  }
+  /// By what any use of an allocation must end, if a seal on its way is broken; nullptr: none is.
+  [[nodiscard]] const char* owed_by_seal(const char* address) const {
+    if (!aftermath_.flipped()) return nullptr;
+    const Placement place = self().heap_.placement(address);
+    if (!aftermath_.seal_is_broken(whose_seal(place, address))) return nullptr;
+    return place.kind == Kind::slot ? "corrupt-header" : "corrupt-record";
+  }
+  /// Whether the free of an allocation by a thread must find the canary in front of it changed.
+  [[nodiscard]] bool owed_by_front(const char* address, unsigned thread) const {
+    if (!promises_.front || !aftermath_.any()) return false;
+    const Placement place = self().heap_.placement(address);
+    if (place.kind != Kind::slot || place.bit == 0 || place.owner != thread) return false;
+    const Placement before = self().heap_.placement(address - 1);
+    return before.canary && aftermath_.end_is_broken(before.end - 8, before.end);
   }
   void forget_what_is_gone() {
     if (!aftermath_.any()) return;
@@ -123,6 +154,7 @@ class Attacks<Self, H> {
 
  private:
   [[nodiscard]] Self& self() { return static_cast<Self&>(*this); }
+  [[nodiscard]] const Self& self() const { return static_cast<const Self&>(*this); }
 
   void write_around(const Op& op, char* address, std::size_t usable) {
     const Written written = decode_write(op);
@@ -192,12 +224,12 @@ class Attacks<Self, H> {
     self().provoking_ = freed;
     if (place.kind == Kind::none) {
       self().provoking_ = "foreign-pointer";
-    } else if (place.kind == Kind::other) {
+    } else if (place.kind == Kind::vacant || place.kind == Kind::other) {
       self().provoking_too_ = "interior-pointer";
     } else if (place.start != stale) {  // what lies there now is of another size
       self().provoking_ = "interior-pointer";
-    } else {
-      self().provoking_too_ = "never-allocated";
+    } else if (place.unused) {
+      self().provoking_ = "never-allocated";
     }
     if (frees) {
       self().heap_.deallocate(thread, stale);
@@ -287,6 +319,18 @@ class Attacks<Self, H> {
     self().heap_.deallocate(op.thread, unit + offset);
   }
 
+  template <class Slot>
+  void free_unused(const Op& op, const Slot& slot) {
+    if (slot.address == nullptr) return;
+    Placement place = self().heap_.placement(slot.address);
+    if (place.kind != Kind::slot || place.first == place.last) return;
+    place = self().heap_.placement(place.last - 1);
+    if (!place.unused) return;
+    ++attacks_;
+    self().provoking_ = "never-allocated";
+    self().heap_.deallocate(op.thread, place.start);
+  }
+
   /// What must fault. Guards are owed as far as the kernel grants them.
   template <class Slot>
   void touch(const Op& op, const Slot& slot) {
@@ -298,16 +342,18 @@ class Attacks<Self, H> {
     ++attacks_;
     if (freed) {
       const bool is_gone = self().model_.find(place.start) == nullptr;
-      if (is_pages && is_gone && can_be_read(address)) {
-        self().fail("P14 freed memory can be read", address, "large or a sample");
+      const bool is_vacant = place.kind == Kind::vacant && !self().header_.guard_by_protect;
+      if ((is_vacant || (is_pages && is_gone)) && can_be_read(address)) {
+        self().fail("P14 freed memory can be read", address, "profile %u", self().header_.profile);
       }
       return;
     }
     if (place.kind == Kind::slot && place.end == place.start && can_be_read(address)) {
       self().fail("P14 what a request of nothing gave can be read", address, "profile %u", self().header_.profile);
     }
-    if (!is_pages || self().header_.guard_by_protect) return;
-    for (char* const guard : {place.first - 1, place.last}) {
+    if (self().header_.guard_by_protect) return;
+    // Behind the last slot of a chunk there may be memory that is nobody's.
+    for (char* const guard : {place.first - 1, is_pages ? place.last : place.first - 1}) {
       if (can_be_read(guard)) self().fail("P14 a guard can be read", guard, "beside %p", slot.address);
     }
   }
@@ -319,33 +365,104 @@ class Attacks<Self, H> {
     return process_vm_readv(getpid(), &here, 1, &there, 1, 0) == 1;
   }
 
-  /// One bit of what is the allocator's own, in memory that an attacker who writes anywhere can reach.
-  template <class Slot>
-  void flip(const Op& op, const Slot& slot) {
-    if (slot.address == nullptr || aftermath_.forked()) return;
-    const Placement place = self().heap_.placement(slot.address);
-    void* target = nullptr;
-    std::size_t bytes = 0;
-    if (op.code == OpCode::flip_header && place.kind == Kind::slot) {
-      target = place.header;
-      bytes = place.header_bytes;
-    } else if (op.code == OpCode::flip_line) {
-      target = place.line;
-      bytes = 64;
-    } else if (op.code == OpCode::flip_notes) {
-      target = place.notes;
-      bytes = 2;
-    } else if (op.code == OpCode::flip_large_record && place.kind == Kind::large) {
-      target = place.header;
-      bytes = place.header_bytes;
-    }
-    if (target == nullptr) return;
-    const std::size_t bit = op.argument % (8 * bytes);
-    static_cast<unsigned char*>(target)[bit / 8] ^= static_cast<unsigned char>(1U << bit % 8);
-    aftermath_.note_flip();
-    ++attacks_;
+  using Watch = Aftermath::Watch;
+
+  /// The header or record whose seal covers an allocation. A sample's record that is broken is not shown any more.
+  [[nodiscard]] static const void* whose_seal(const Placement& place, const char* address) {
+    return place.kind == Kind::slot || place.kind == Kind::large ? place.header : address;
   }
 
+  /// Turns bits of what is the allocator's own over, in memory that an attacker who writes anywhere can reach.
+  void turn_over(bool of_chunk, Watch watch, const void* whose, void* at, unsigned char bits) {
+    *static_cast<unsigned char*>(at) ^= bits;
+    aftermath_.note_flip(of_chunk, watch, whose, static_cast<unsigned char*>(at), bits);
+    ++attacks_;
+  }
+  /// What watches a byte of the words of a line.
+  [[nodiscard]] static Watch watch_of_line(std::size_t byte) {
+    constexpr Watch kWords[] = {Watch::word, Watch::word, Watch::idle, Watch::none,
+                                Watch::none, Watch::idle, Watch::idle, Watch::idle};
+    return kWords[byte / 8];
+  }
+
+  template <class Slot>
+  void flip(const Op& op, const Slot& slot) {
+    const bool is_held = op.code == OpCode::flip_held_record;
+    const char* const address = is_held ? slot.stale : slot.address;
+    if (address == nullptr || aftermath_.forked()) return;
+    const Placement place = self().heap_.placement(address);
+    if (is_held && (place.start != address || self().model_.find(address) != nullptr)) return;
+    const auto turn_one_of = [&](void* start, std::size_t bytes, auto watch_of) {
+      if (start == nullptr) return;
+      const std::size_t bit = op.argument % (8 * bytes);
+      const bool is_line = start == place.line;
+      turn_over(place.kind == Kind::slot, watch_of(bit / 8), is_line ? place.line : whose_seal(place, address),
+                static_cast<char*>(start) + bit / 8, static_cast<unsigned char>(1U << bit % 8));
+    };
+    const auto watch_of_record = [&](std::size_t byte) {
+      // The queue of large blocks is gone through at the end; a sample's place may never be used again.
+      return byte >= place.sealed_bytes || (is_held && place.kind == Kind::sample) ? Watch::none
+             : is_held                                                             ? Watch::word
+                                                                                   : Watch::sealed;
+    };
+    const bool has_record = (op.code == OpCode::flip_header && place.kind == Kind::slot) ||
+                            (op.code == OpCode::flip_large_record && place.kind == Kind::large) ||
+                            (op.code == OpCode::flip_sample_record && place.kind == Kind::sample) ||
+                            (is_held && (place.kind == Kind::large || place.kind == Kind::sample));
+    if (has_record) {
+      turn_one_of(place.header, place.header_bytes, watch_of_record);
+    } else if (op.code == OpCode::flip_line) {
+      turn_one_of(place.line, 64, watch_of_line);
+    } else if (op.code == OpCode::flip_notes) {
+      turn_one_of(place.notes, 2, [](std::size_t) { return Watch::idle; });
+    } else if (op.code == OpCode::flip_state && place.line != nullptr) {
+      constexpr std::size_t kWordsOfSlots[] = {0, 1, 3, 4, 5, 6, 7};  // all but the guard word
+      const std::size_t byte = kWordsOfSlots[op.detail % std::size(kWordsOfSlots)] * 8 + place.bit / 8;
+      turn_over(true, watch_of_line(byte), place.line, static_cast<char*>(place.line) + byte,
+                static_cast<unsigned char>(1U << place.bit % 8));
+    }
+  }
+
+  /// Of a header's words that no seal covers, since they change.
+  template <class Slot>
+  void forge_in_header(const Op& op, const Slot& slot) {
+    if (slot.address == nullptr || aftermath_.forked()) return;
+    const Placement place = self().heap_.placement(slot.address);
+    if (place.kind != Kind::slot) return;
+    if (op.code == OpCode::forge_counts) {
+      place.counts[0] = 1;
+      place.counts[1] = place.opened;
+    } else {
+      const char* target = self().slots_[(op.argument >> 1U) % kSlots].address;
+      const Placement other = target != nullptr ? self().heap_.placement(target) : Placement();
+      if (op.argument % 2 == 0) {
+        target = forge_chunk_like(place);
+      } else if (other.kind == Kind::slot) {
+        target = static_cast<char*>(other.header);
+      } else {
+        return;
+      }
+      std::memcpy(place.links[op.detail % std::size(place.links)], &target, sizeof target);
+    }
+    aftermath_.note_flip(true, Watch::none, place.header, nullptr, 0);
+    ++attacks_;
+  }
+  /// What looks like a chunk of the same heap and class, in a list by itself. Its seal holds, for another place.
+  [[nodiscard]] const char* forge_chunk_like(const Placement& place) {
+    std::memcpy(g_forged, place.header, std::min(place.header_bytes, sizeof g_forged));
+    const char* const target = g_forged;
+    for (unsigned link = 0; link != 2; ++link) {
+      const auto at = static_cast<char*>(place.links[link]) - static_cast<char*>(place.header);
+      std::memcpy(g_forged + at, &target, sizeof target);
+    }
+    std::memcpy(g_forged_before, g_forged, sizeof g_forged);
+    is_forged_ = true;
+    return target;
+  }
+
+  alignas(4096) static inline char g_forged[4096];
+  static inline char g_forged_before[4096];
+  bool is_forged_ = false;
   Promises promises_{};
   std::size_t page_ = static_cast<std::size_t>(getpagesize());
 };

@@ -88,13 +88,16 @@ constexpr OpCode kMisuseV2[] = {
     touch_guard,
     touch_freed,
 };
-constexpr auto kMisuseV3 = joined(kMisuseV2, {double_free_racing});
+constexpr auto kMisuseV3 = joined(kMisuseV2, {double_free_racing, flip_sample_record, flip_held_record, flip_state,
+                                              forge_link, forge_counts, free_unused});
 constexpr OpCode kAttacks[] = {
     overflow_write,       overflow_nul,  write_beyond,      underflow_write,   write_freed,
     free_stale,           realloc_stale, usable_size_stale, free_other_family, free_other_size,
     free_other_alignment, forge_chunk,   free_in_large,     touch_guard,       touch_freed,
-    flip_header,          flip_line,     flip_notes,        flip_large_record,
+    flip_header,          flip_line,     flip_notes,        flip_large_record, flip_sample_record,
+    flip_held_record,     flip_state,    forge_link,        forge_counts,      free_unused,
 };
+constexpr std::size_t kAttacksV2 = 19;
 
 constexpr std::uint8_t kFirstMisuseByte = 0x80;
 
@@ -225,7 +228,9 @@ std::span<const OpCode> misuse_ops(std::uint8_t version) {
   if (version < 3) return kMisuseV1;
   return kEndingV3;
 }
-std::span<const OpCode> attack_ops() { return kAttacks; }
+std::span<const OpCode> attack_ops(std::uint8_t version) {
+  return {kAttacks, version < 3 ? kAttacksV2 : std::size(kAttacks)};
+}
 
 MisuseClass misuse_class(OpCode code) {
   if (!is_misuse(code)) return MisuseClass::none;
@@ -341,6 +346,8 @@ const char* op_name(OpCode code) {
       return "touch-guard";
     case touch_freed:
       return "touch-freed";
+    case free_unused:
+      return "free-unused";
     case flip_header:
       return "flip-header";
     case flip_line:
@@ -349,6 +356,16 @@ const char* op_name(OpCode code) {
       return "flip-notes";
     case flip_large_record:
       return "flip-large-record";
+    case flip_sample_record:
+      return "flip-sample-record";
+    case flip_held_record:
+      return "flip-held-record";
+    case flip_state:
+      return "flip-state";
+    case forge_link:
+      return "forge-link";
+    case forge_counts:
+      return "forge-counts";
   }
   return "?";
 }
@@ -485,7 +502,8 @@ Header decode_header(const std::uint8_t* data, std::size_t size) {
   std::uint8_t record[kRecordBytes] = {};
   std::copy_n(data, std::min(size, kRecordBytes), record);
   Header header;
-  header.version = std::clamp<std::uint8_t>(record[0], 1, kVersion);
+  // Other numbers have meant version 2 since there is one.
+  header.version = record[0] < 2 ? 1 : record[0] == kVersion ? kVersion : 2;
   header.profile = record[1] & kProfileMask;
   header.guard_by_protect = (record[1] & kGuardByProtect) != 0;
   header.misuse_allowed = (record[1] & kMisuseAllowed) != 0;

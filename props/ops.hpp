@@ -35,8 +35,8 @@ inline constexpr std::size_t kRecordBytes = 8;
 inline constexpr std::uint8_t kVersion = 3;
 
 /// Codes below 0x80 are legal use, those from 0x80 are misuse, of which the first end a program, and those from 0xa0 do
-/// not (version 2). The numbers are internal to a build; the bytes in a file go through the table of the file's
-/// version.
+/// not (version 2; some of them version 3). The numbers are internal to a build; the bytes in a file go through the
+/// table of the file's version.
 enum class OpCode : std::uint8_t {
   malloc_op = 0,
   calloc_op,
@@ -81,12 +81,18 @@ enum class OpCode : std::uint8_t {
   free_other_alignment,
   forge_chunk,    ///< frees an address in a chunk that is the attacker's, with a real header
   free_in_large,  ///< the same inside of a large block
+  free_unused,    ///< frees the last slot of a chunk, which was never handed out
   touch_guard,    ///< reads in front of and behind a large block or sample, and what a request of nothing gave
   touch_freed,    ///< reads what was freed
   flip_header,    ///< one bit of a chunk's header
   flip_line,      ///< of the words of 64 slots
   flip_notes,     ///< of what is remembered of a slot
   flip_large_record,
+  flip_sample_record,
+  flip_held_record,  ///< of a large block or a sample that was freed
+  flip_state,        ///< the bit of the slot itself, in one of its words
+  forge_link,        ///< a pointer between chunks leads to what looks like one, or to another one
+  forge_counts,      ///< a chunk seems to be empty
 };
 
 [[nodiscard]] constexpr bool is_misuse(OpCode code) { return static_cast<std::uint8_t>(code) >= 0x80; }
@@ -103,7 +109,7 @@ enum class MisuseClass : std::uint8_t { none, bounds, freed, frees, mismatch, fo
 [[nodiscard]] std::span<const OpCode> legal_ops(std::uint8_t version = kVersion);
 /// Misuse that ends a program.
 [[nodiscard]] std::span<const OpCode> misuse_ops(std::uint8_t version = kVersion);
-[[nodiscard]] std::span<const OpCode> attack_ops();
+[[nodiscard]] std::span<const OpCode> attack_ops(std::uint8_t version = kVersion);
 [[nodiscard]] const char* op_name(OpCode code);
 /// The id of the fault that a misuse must end with; nullptr if it need not end with one.
 [[nodiscard]] const char* expected_fault(OpCode code);

@@ -206,6 +206,8 @@ class Runner : private Attacks<Runner<H, Model>, H> {
   }
 
   void judge_fault() {
+    Attack::check_forged();
+    if (failure_) return;
     const Escape& escape = heap_.escape();
     const char* const found = escape.fault != nullptr ? escape.fault : "?";
     const bool provoked = provoking_ != nullptr && std::strcmp(provoking_, found) == 0;
@@ -286,6 +288,7 @@ class Runner : private Attacks<Runner<H, Model>, H> {
     if (inside_ == &nowhere_) {
       if (provoking_ != nullptr) fail("P11 a misuse was not detected", nullptr, "%s", provoking_);
       inspect(op);
+      Attack::check_forged();
     }
     current_ = before;
   }
@@ -472,6 +475,15 @@ class Runner : private Attacks<Runner<H, Model>, H> {
     static_cast<void>(address);
   }
 
+  /// Around each call that goes by the seal of a header or record.
+  void expect_death_by_seal(const char* address) {
+    provoking_ = address != nullptr ? Attack::owed_by_seal(address) : nullptr;
+  }
+  void survive_seal(const char* address) {
+    if (provoking_ != nullptr) fail("P14 a broken seal was believed", address, "profile %u", header_.profile);
+    provoking_ = nullptr;
+  }
+
   void free_slot(Slot& slot, unsigned thread) {
     constexpr int kMark = 0x5A;
     char* const address = slot.address;
@@ -482,10 +494,13 @@ class Runner : private Attacks<Runner<H, Model>, H> {
     if (allocation != nullptr) allocation->spoiled = true;
     errno = kMark;
     ++requests_;
-    const bool must_die = address != nullptr && aftermath_.end_is_broken(address);
+    const bool must_die =
+        address != nullptr && (aftermath_.end_is_broken(address) || Attack::owed_by_front(address, thread));
     const std::uint64_t injected = heap_.failures().injected();
     begin_release(slot, false);
+    expect_death_by_seal(address);
     heap_.deallocate(thread, address);
+    survive_seal(address);
     inside_->slot = nullptr;
     if (must_die && heap_.failures().injected() == injected)
       return fail("P14 a free did not find an overflow", address, "usable %zu", usable);
@@ -549,7 +564,10 @@ class Runner : private Attacks<Runner<H, Model>, H> {
     const Request wanted = request(size, 1);
     const bool must_die = old_address != nullptr && size != 0 && aftermath_.end_is_broken(old_address);
     begin_release(slot, size != 0);
+    expect_death_by_seal(old_address);
     void* const result = heap_.reallocate(thread, old_address, size);
+    if (result == nullptr && size != 0 && may_refuse(wanted)) provoking_ = nullptr;  // before it looked
+    survive_seal(old_address);
     inside_->slot = nullptr;
     if (must_die && result != nullptr && heap_.failures().injected() == wanted.injected) {
       return fail("P14 a realloc did not find an overflow", old_address, "usable %zu", old.usable);
@@ -639,7 +657,9 @@ class Runner : private Attacks<Runner<H, Model>, H> {
         free_slot(slot, thread);
         break;
       case OpCode::usable_size: {
+        expect_death_by_seal(slot.address);
         const std::size_t usable = heap_.usable_size(thread, slot.address);
+        survive_seal(slot.address);
         const std::size_t expected = slot.address != nullptr ? model_.find(slot.address)->usable : 0;
         if (usable != expected && !aftermath_.flipped())
           fail("P4 the usable size does not change", slot.address, "%zu, was %zu", usable, expected);
@@ -804,9 +824,13 @@ class Runner : private Attacks<Runner<H, Model>, H> {
   /// For heaps that can tell what they keep: a free that was forgotten shows nowhere else.
   void check_nothing_is_kept() {
     if constexpr (requires(const H& heap) { heap.parts_in_use(); }) {
-      if (failure_ || aftermath_.flipped()) return;
+      if (failure_ || (aftermath_.flipped() && !aftermath_.owes_death())) return;
       for (unsigned thread = 0; thread < header_.threads; ++thread) heap_.exit_thread(thread);
       static_cast<void>(heap_.trim(0));
+      if (aftermath_.owes_death()) {
+        fail("P14 a changed word was never found", nullptr, "profile %u", header_.profile);
+        return;
+      }
       const std::uint64_t parts = heap_.parts_in_use();
       const bool none_left_behind = model_.live_allocations() + abandoned_ == 0;
       if (none_left_behind && parts != 0)

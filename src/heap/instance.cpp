@@ -2,6 +2,7 @@
 #include "heap/instance.hpp"
 
 #include <cerrno>
+#include <cstddef>
 #include <new>
 
 #include "heap/fast_path.hpp"
@@ -194,7 +195,8 @@ bool Instance::trim(unsigned thread) {
 VerifyResult Instance::verify() const { return body(this).allocator.verify(); }
 Stats Instance::stats() const { return body(this).allocator.stats(); }
 Placement Instance::placement(const void* address) const {
-  auto& allocator = const_cast<Allocator<InstanceStorage>&>(body(this).allocator);
+  const Body& b = body(this);
+  auto& allocator = const_cast<Allocator<InstanceStorage>&>(b.allocator);
   const Constants& constants = allocator.constants;
   const RegistryEntry entry = allocator.arena.registry.find(address_of(address));
   Placement place;
@@ -210,6 +212,15 @@ Placement Instance::placement(const void* address) const {
     Chunk* const chunk = header_of(entry);
     place.header = chunk;
     place.header_bytes = sizeof *chunk + shape.line_count() * sizeof(SlotLine);
+    place.sealed_bytes = offsetof(Chunk, until_notified);
+    place.links[0] = &chunk->next;
+    place.links[1] = &chunk->previous;
+    place.links[2] = &chunk->inbox_next;
+    place.counts = &chunk->until_notified;
+    place.opened = chunk->opened;
+    for (unsigned thread = 0; thread != kMaxThreads; ++thread) {
+      if (b.threads[thread] == chunk->owner) place.owner = thread;
+    }
     place.first = chunk->start() + shape.slots_offset;
     place.last = place.first + (shape.content_bytes == 0 ? 0 : shape.slots_bytes);
     place.kind = Placement::Kind::other;
@@ -221,6 +232,8 @@ Placement Instance::placement(const void* address) const {
     place.start = place.first + index * shape.slot_size;
     place.end = place.start + shape.content_bytes;
     place.line = line;
+    place.bit = static_cast<unsigned>(index % 64);
+    place.unused = index >= chunk->opened;
     place.notes = constants.contents.exact ? chunk->notes(shape.line_count()) + index : nullptr;
     place.canary = has_canary(line, index % 64);
     // Of a header that an attacker changed nothing is believed.
@@ -232,14 +245,18 @@ Placement Instance::placement(const void* address) const {
       pages(Placement::Kind::large, record->start(), record->base, live ? record->usable : 0);
       place.header = const_cast<LargeRecord*>(record);
       place.header_bytes = sizeof *record;
+      place.sealed_bytes = offsetof(LargeRecord, cuts);
     }
   } else if (entry.kind() == UnitKind::sample) {
     if (const SampleRecord* const record = allocator.samples.look(entry)) {
       const bool live = record->state == SampleRecord::State::live;
       pages(Placement::Kind::sample, record->base, record->data, live ? record->data_bytes : 0);
+      place.header = const_cast<SampleRecord*>(record);
+      place.header_bytes = offsetof(SampleRecord, allocated);
+      place.sealed_bytes = offsetof(SampleRecord, fill);
     }
-  } else if (entry.kind() != UnitKind::none) {
-    place.kind = Placement::Kind::other;
+  } else if (entry.kind() == UnitKind::vacant) {
+    place.kind = Placement::Kind::vacant;
   }
   return place;
 }

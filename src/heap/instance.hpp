@@ -60,19 +60,27 @@ struct Placement {
     slot,    ///< in a slot of a chunk
     large,   ///< in a large block or its guards, live or freed
     sample,  ///< in a guarded sample's place, live or freed
-    other,   ///< in a chunk's header, a guard, or a chunk that was given back
+    vacant,  ///< in a chunk that was given back
+    other,   ///< in a chunk's header, a guard, or behind its slots
   };
   Kind kind = Kind::none;
   bool held = false;       ///< a slot that was freed, and may not be handed out before it was looked at
+  bool unused = false;     ///< a slot that was never handed out
   bool canary = false;     ///< a canary lies in the slot's last 8 bytes
   char* start = nullptr;   ///< of the slot, block or sample: what the program gets
   char* end = nullptr;     ///< behind what of it has memory
   char* first = nullptr;   ///< of the memory around that can be written: slots of a chunk, or the pages of what is live
   char* last = nullptr;    ///< behind that
-  void* header = nullptr;  ///< of the chunk, or the record of the large block
+  void* header = nullptr;  ///< of the chunk, or the record of the large block or sample
   std::size_t header_bytes = 0;
-  void* line = nullptr;   ///< of the slot: the words, of 8 bytes each, of it and its 63 neighbours
-  void* notes = nullptr;  ///< of the slot: two bytes. nullptr: nothing is remembered
+  std::size_t sealed_bytes = 0;     ///< the first of them, which never change while the seal holds
+  void* links[3] = {};              ///< where a chunk has its next, its previous, and its next one in an inbox
+  std::uint32_t* counts = nullptr;  ///< of the chunk: how many frees until it is looked at, and what is free then
+  std::uint32_t opened = 0;         ///< of the chunk: slots that may have been handed out
+  unsigned owner = ~0U;             ///< of the chunk: the logical thread, if it has one
+  void* line = nullptr;             ///< of the slot: the words, of 8 bytes each, of it and its 63 neighbours
+  unsigned bit = 0;                 ///< of the slot in these words
+  void* notes = nullptr;            ///< of the slot: two bytes. nullptr: nothing is remembered
 };
 
 /// An allocator instance. Functions take the number of the logical thread that acts, below `threads`.
