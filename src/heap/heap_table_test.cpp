@@ -144,6 +144,18 @@ TEST(HeapTable, trim_believes_no_header_that_was_changed) {
   EXPECT_EQ(death_by([](Chunk& chunk) { chunk.seal ^= 1; }), "corrupt-list");
 }
 
+TEST(HeapTable, trim_believes_no_word_that_was_changed) {
+  for (const bool open : {true, false}) {
+    TestHeap heap;
+    std::vector<void*> slots;
+    for (int i = 0; i != 200; ++i) slots.push_back(heap.allocate(0, 20'000));
+    if (!open) heap.close_all(0);
+    const test::Place place = heap.place_of(slots.front());
+    place.line->live.fetch_and(~place.bit);
+    EXPECT_STREQ(heap.death_of([&] { (void)heap.trim(0); }), "corrupt-bitmap") << open;
+  }
+}
+
 TEST(HeapTable, trim_gives_back_whole_free_pages_between_live_slots) {
   if (test::kEmulated) GTEST_SKIP() << "mincore knows nothing of pages without access";
   TestHeap heap;

@@ -248,6 +248,7 @@ void Allocator<S>::open_page(OpenChunk& open) {
   Chunk* const chunk = open.chunk;
   const SizeClass cls = chunk->size_class();
   const ClassShape& shape = constants.shapes[cls];
+  check_opened(chunk, shape);
   const std::uint32_t before = chunk->opened;
   const std::size_t bytes = std::size_t{before} * shape.slot_size;
   auto limit = static_cast<std::uint32_t>(align_up(bytes + 1, constants.page) / shape.slot_size);
@@ -509,6 +510,15 @@ bool Allocator<S>::discard_free_pages(ThreadHeap& heap, Chunk* chunk) {
   const ClassShape& shape = constants.shapes[entry.size_class()];
   if (shape.content_bytes == 0) return false;
   check_opened(chunk, shape);
+#if !defined(STAVE_MUTANT_trim_not_checked)
+  for (std::size_t i = 0; i != shape.line_count(); ++i) {
+    const SlotLine& line = chunk->lines()[i];
+    const OpenWord* const open = open_word(heap, entry.size_class(), chunk, &line);
+    if (!word_holds(open, &line, line.live.load(std::memory_order_relaxed), line.held)) [[unlikely]] {
+      die_in_chunk(Fault::corrupt_bitmap, "a bitmap is not as its owner left it", chunk, &line);
+    }
+  }
+#endif
   char* const slots = chunk->start() + shape.slots_offset;
   const ArenaLocked<S> locked(arena, constants);
   bool any = false;

@@ -344,6 +344,17 @@ TEST(Refill, verifies_the_header_of_the_chunk_it_serves_from) {
   }
 }
 
+TEST(Refill, dies_when_more_slots_are_opened_than_there_are) {
+  TestHeap heap;
+  Chunk* const chunk = heap.place_of(heap.allocate(0, 64)).chunk;
+  chunk->opened |= 1U << 20;
+  chunk->short_refills = 100;  // a page is opened before the words are looked at
+  EXPECT_STREQ(heap.death_of([&] {
+    for (int i = 0; i != 200; ++i) (void)heap.allocate(0, 64);
+  }),
+               "corrupt-header");
+}
+
 TEST(Refill, dies_when_a_word_offers_more_than_its_chunk_has) {
   TestHeap heap;
   std::vector<void*> all;
