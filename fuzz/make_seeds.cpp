@@ -230,7 +230,7 @@ ProgramSeed aimed(unsigned profile, bool closed, auto act) {
   ProgramSeed seed(2, profile);
   seed.attacked(3);
   for (unsigned slot = 0; slot != 4; ++slot) seed.op(malloc_op, 0, slot, bytes(kSize));
-  for (unsigned pile = 0; pile != (closed ? 4 : 1); ++pile) seed.op(pile_up, 0, pile, bytes(kSize), closed ? 255 : 60);
+  for (unsigned pile = 0; pile != (closed ? 2 : 1); ++pile) seed.op(pile_up, 0, pile, bytes(kSize), closed ? 255 : 60);
   act(seed);
   seed.op(free_op, 0, 1).op(free_op, 1, 2).op(usable_size, 0, 0).op(pile_free, 0, 0, 1, 40).op(check, 0, 0);
   for (unsigned pile = 0; pile != 3; ++pile) seed.op(pile_up, 0, pile, bytes(kSize), 40);
@@ -258,6 +258,9 @@ void aimed_seeds(std::map<std::string, Program>& seeds) {
                                 seed.op(forge_link, 0, 0, 1U << 1U | 1U, 0).op(forge_link, 0, 0, 1U << 1U | 1U, 1);
                                 seed.op(trim, 0, 0);
                               }).program();
+      seeds["state_live_at_trim" + how] = aimed(profile, closed, [](ProgramSeed& seed) {
+                                            seed.op(flip_state, 0, 0).op(trim, 0, 0).op(check, 0, 0);
+                                          }).program();
       for (unsigned link = 0; link != 3; ++link) {
         for (const std::uint32_t target : {0U, 1U << 1U | 1U}) {
           seeds[std::string(target == 0 ? "forged_link_" : "link_") + std::to_string(link) + how] =
@@ -305,6 +308,12 @@ void aimed_seeds(std::map<std::string, Program>& seeds) {
     seeds["done_unmarked" + how] = waiting([](ProgramSeed& seed) {
                                      for (unsigned slot = 0; slot != 6; ++slot) seed.op(flip_state, 0, slot, 0, 3);
                                    }).program();
+    // Whether the words are looked at first, or a page is opened.
+    seeds["opened_when_worn" + how] = waiting([](ProgramSeed& seed) {
+                                        seed.op(flip_header, 0, 0, 6 * 64 + 20);
+                                        for (unsigned bit = 4; bit != 7; ++bit)
+                                          seed.op(flip_header, 0, 0, 7 * 64 + bit);
+                                      }).program();
     for (const unsigned bit : {6U, 8U, 10U, 16U, 24U, 31U}) {
       seeds["opened_" + std::to_string(bit) + how] =
           waiting([&](ProgramSeed& seed) { seed.op(flip_header, 0, 0, 6 * 64 + bit); }).program();
