@@ -133,11 +133,13 @@ char* Arena<S>::take_vacant(SizeClass from, SizeClass to, GuardKind* guard) {
       constants_->options.chunk_randomize != 0 ? static_cast<std::uint32_t>(random_.below(pool.count)) : pool.count - 1;
   const std::uintptr_t address = pool.starts[pick];
   const RegistryEntry entry = registry.find(address);
+#if !defined(STAVE_MUTANT_pool_not_checked)
   if (entry.kind() != UnitKind::vacant || entry.size_class() != from) {
     constants_->die({.fault = Fault::corrupt_list,
                      .rule = "a pool of vacant chunks names one that is not vacant",
                      .address = reinterpret_cast<void*>(address)});
   }
+#endif
   const ClassShape& shape = constants_->shapes[from];
   char* const start = reinterpret_cast<char*>(address);
   char* const slots = start + shape.slots_offset;
@@ -203,8 +205,12 @@ char* Arena<S>::take_fresh(SizeClass cls, GuardKind* guard) {
       constants_->options.chunk_randomize != 0 ? static_cast<std::uint32_t>(random_.below(left)) : 0;
   char* const start = span->start + span->order[pick] * shape.chunk_bytes();
   span->order[pick] = span->order[left - 1];
-  const std::size_t page = constants_->page;
+  [[maybe_unused]] const std::size_t page = constants_->page;
+#if defined(STAVE_MUTANT_chunk_guards_not_laid)
+  *guard = GuardKind::none;
+#else
   *guard = guard_pair(start + page, page, start + shape.chunk_bytes() - page, page);
+#endif
   ++pools_[cls].chunks;
   return start;
 }
@@ -279,7 +285,11 @@ void Arena<S>::release_chunk(Chunk* chunk) {
   const std::size_t bytes = shape.chunk_bytes() - shape.slots_offset - constants_->page;
   sanitizer::mark_vacant(slots, bytes);
   // Locked memory refuses all of these: it then stays as it is, and the chunk serves its class again all the same.
+#if defined(STAVE_MUTANT_vacant_not_closed)
+  const bool done = false;
+#else
   const bool done = constants_->options.fault_vacant != 0 && close_slots(slots, bytes, entry.guard());
+#endif
   if (!done) (void)pages.discard(slots, bytes);
   (void)pages.discard(start, constants_->page);
   VacantPool& pool = pools_[cls];

@@ -75,7 +75,11 @@ void Allocator<S>::die_of_slot(const void* pointer, Fault freed_fault) {
   const std::uintptr_t start = entry.start();
   FaultRecord record{.address = pointer, .chunk = reinterpret_cast<void*>(start), .slot_size = shape.slot_size};
   const std::uintptr_t offset = address - start - shape.slots_offset;
+#if defined(STAVE_MUTANT_misaligned_not_told)
+  const bool misaligned = false;
+#else
   const bool misaligned = address % 8 != 0;
+#endif
   if (offset >= shape.slots_bytes) {
     record.fault = misaligned ? Fault::misaligned_pointer : Fault::interior_pointer;
     record.rule = "the address lies in a chunk's header, guard page or rest, where no slot begins";
@@ -87,7 +91,12 @@ void Allocator<S>::die_of_slot(const void* pointer, Fault freed_fault) {
   if (entry.kind() != UnitKind::vacant) {
     const Chunk* const chunk = header_of(entry);
     const bool live = has_bit(chunk->lines()[slot.index / 64].live.load(std::memory_order_relaxed), slot.index % 64);
-    if (slot.exact && slot.index >= chunk->opened && !live) {
+#if defined(STAVE_MUTANT_never_allocated_not_told)
+    const bool is_new = live && !slot.exact;
+#else
+    const bool is_new = slot.exact && slot.index >= chunk->opened && !live;
+#endif
+    if (is_new) {
       record.fault = Fault::never_allocated;
       record.rule = "the slot lies beyond the opened part of its chunk";
       constants.die(record);

@@ -35,6 +35,9 @@ void warn(const void* pointer) {
 /// Returns if the option says that it is no fault.
 template <class S>
 void Allocator<S>::meet_foreign(const void* pointer) {
+#if defined(STAVE_MUTANT_foreign_not_checked)
+  if (pointer != nullptr) return;
+#endif
   const std::uint64_t choice = constants.options.foreign_pointer;
   if (choice == kForeignAbort) die_at(Fault::foreign_pointer, kRule, pointer);
   if (choice == kForeignWarn || __libc_free == nullptr) warn(pointer);

@@ -285,6 +285,33 @@ TEST_P(Samples, die_by_name_of_what_is_no_live_one) {
             "corrupt-record");
 }
 
+TEST_P(Samples, die_of_a_record_that_changed_while_its_place_waited) {
+  TestHeap heap(setup());
+  char* const pointer = sample(heap, 100);
+  auto& record = const_cast<SampleRecord&>(*heap.allocator().samples.look(heap.entry(pointer)));
+  heap.deallocate(0, pointer);
+  record.place += kUnit;
+  EXPECT_STREQ(heap.death_of([&] {
+    for (int i = 0; i != 1000; ++i) heap.deallocate(0, heap.allocate(0, 100));
+  }),
+               "corrupt-record");
+}
+
+TEST_P(Samples, must_be_freed_as_they_were_allocated) {
+  TestHeap::Setup strict = setup();
+  strict.options.family = strict.options.exact_size = 1;
+  strict.options.sized_free = kSizedExact;
+  const auto death = [&](const Claim& claim) {
+    TestHeap heap(strict);
+    char* const pointer = sample(heap, 100);
+    return std::string(heap.death_of([&] { heap.deallocate(0, pointer, claim); }));
+  };
+  EXPECT_EQ(death({.size = 100}), "none");
+  EXPECT_EQ(death({.size = 101}), "size-mismatch");
+  EXPECT_EQ(death({.alignment_log2 = 20}), "alignment-mismatch");
+  EXPECT_EQ(death({.family = Family::new_single}), "family-mismatch");
+}
+
 TEST_P(Samples, wait_among_others_before_their_place_is_used_again) {
   TestHeap heap(setup());
   char* const first = sample(heap, 40);

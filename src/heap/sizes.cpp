@@ -156,13 +156,18 @@ void Allocator<S>::deallocate_large(void* pointer, RegistryEntry entry, const Cl
       return;
     }
   }
+#if !defined(STAVE_MUTANT_vacant_not_told)
   if (entry.kind() == UnitKind::vacant) die_of_slot(pointer, Fault::double_free);
+#endif
   free_foreign(pointer);
 }
 
 template <class S>
 SlotRef Allocator<S>::live_slot(const void* pointer, RegistryEntry entry, Fault freed_fault) {
   const SlotRef slot = resolve(*this, pointer, entry, freed_fault);
+#if defined(STAVE_MUTANT_freed_not_checked)
+  if (pointer != nullptr) return slot;
+#endif
   const std::uint64_t live = slot.line->live.load(std::memory_order_acquire);
   if ((live & ~slot.line->marked.load(std::memory_order_acquire) & slot.bit()) == 0) die_of_slot(pointer, freed_fault);
   return slot;
@@ -312,7 +317,9 @@ template <class S>
 bool Allocator<S>::resize_slot(const SlotRef& slot, std::size_t size, std::size_t* old_size) {
   const ContentRules& rules = constants.contents;
   const SlotNotes notes = notes_of(slot.chunk, slot.line, slot.place);
+#if !defined(STAVE_MUTANT_end_not_checked_at_realloc)
   if (!end_holds(rules, notes)) die_of_contents(Fault::overflow, kEndChanged, slot, "live");
+#endif
   if (!family_fits(rules, notes.family(), {})) die_of_claim(slot, {});
   *old_size = notes.size(rules);
   if (!fits_well(size, notes.capacity())) return false;

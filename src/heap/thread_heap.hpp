@@ -31,6 +31,9 @@ struct OpenWord {
 /// All that is sealed of a header, in one word. Of an open chunk it is compared with what it was when the header
 /// verified. Nothing else of it is used then, so a change of two fields that the sum does not show changes nothing.
 STAVE_FAST std::uint64_t header_sum(const Chunk* chunk) {
+#if defined(STAVE_MUTANT_header_sum_not_checked)
+  if (chunk != nullptr) return 0;
+#endif
   return address_of(chunk->owner) ^ chunk->seal ^ chunk->identity.bits;
 }
 
