@@ -234,7 +234,7 @@ class Attacks<Self, H> {
     if (frees) {
       self().heap_.deallocate(thread, stale);
     } else if (op.code == OpCode::realloc_stale) {
-      static_cast<void>(self().heap_.reallocate(thread, stale, 100));
+      self().provoke_by_realloc(thread, stale);
     } else {
       static_cast<void>(self().heap_.usable_size(thread, stale));
     }

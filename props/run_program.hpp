@@ -761,7 +761,7 @@ class Runner : private Attacks<Runner<H, Model>, H> {
     const unsigned second = second_remote ? other : owner;
     provoking_ = expected_fault(op.code);
     if (op.code == OpCode::realloc_freed) {
-      static_cast<void>(heap_.reallocate(second, address, 100));
+      provoke_by_realloc(second, address);
     } else if (op.code == OpCode::usable_size_freed) {
       static_cast<void>(heap_.usable_size(second, address));
     } else {
@@ -780,6 +780,12 @@ class Runner : private Attacks<Runner<H, Model>, H> {
     if (second != first) inside_->interruption = {0, op.argument & 3U, 1};
     heap_.deallocate(first, address);
     if (inside_->racing != nullptr) heap_.deallocate(second, address);
+  }
+
+  /// The call must end in the fault that is expected, unless the thread gets no heap: that is before it looks.
+  void provoke_by_realloc(unsigned thread, char* pointer) {
+    const Request wanted = request(100, 1);
+    if (heap_.reallocate(thread, pointer, wanted.size) == nullptr && may_refuse(wanted)) provoking_ = nullptr;
   }
 
   // --- checks over the whole heap ---
