@@ -75,7 +75,7 @@ function(stave_core_options target)
   set_source_files_properties("${PROJECT_SOURCE_DIR}/src/api/dlopen.cpp" PROPERTIES COMPILE_OPTIONS -foptimize-sibling-calls)
   if(STAVE_FUZZ_ENGINE)
     # What a comparison saw helps to guess text, which is read elsewhere; here it would be a fifth of the time.
-    file(GLOB compares_no_text "${PROJECT_SOURCE_DIR}/src/heap/*.cpp" "${PROJECT_SOURCE_DIR}/src/chunk/*.cpp")
+    file(GLOB compares_no_text "${PROJECT_SOURCE_DIR}/src/heap/*.cpp" "${PROJECT_SOURCE_DIR}/src/chunk/*.cpp" "${PROJECT_SOURCE_DIR}/src/os/pages.cpp")
     set_source_files_properties(${compares_no_text} PROPERTIES COMPILE_OPTIONS -fno-sanitize-coverage=trace-cmp)
   endif()
   if(NOT STAVE_SANITIZE)

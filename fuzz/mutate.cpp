@@ -47,22 +47,29 @@ struct Records {
   }
 };
 
+/// Most are small: a page that is touched, or a mapping, takes as long as the whole life of a small allocation.
 std::uint32_t edge_argument(Dice& dice) {
-  switch (dice.below(8)) {
+  constexpr std::size_t kSmallClasses = 24;
+  const auto edge = [&dice](std::size_t classes) {
+    return props::class_edge(dice.below(classes), static_cast<int>(dice.below(3)) - 1);
+  };
+  switch (dice.below(16)) {
     case 0:
-    case 1:
-    case 2:
-      return props::class_edge(dice.below(64), static_cast<int>(dice.below(3)) - 1);
-    case 3:
       return props::huge_size(dice.below(32));
-    case 4:
+    case 1:
       return 0x7000'0000U | dice.below(256);
-    case 5:
+    case 2:
       return 0x8000'0000U | dice.below(512);
-    case 6:
+    case 3:
       return 0xC000'0000U | dice.below(4096);
+    case 4:
+      return edge(64);
+    case 5:
+    case 6:
+    case 7:
+      return props::literal_size(dice.below(1024));
     default:
-      return props::literal_size(dice.below(2048));
+      return edge(kSmallClasses);
   }
 }
 

@@ -29,8 +29,8 @@ inline constexpr std::size_t kNoMismatch = SIZE_MAX;
 
 /// How closely fills and checks look.
 enum class Pieces : std::uint8_t {
-  some,       ///< of what is larger than a kibibyte: the head, the tail and two words between
-  each_page,  ///< the same, and a word of each page between, up to a mebibyte: pages that go astray are noticed
+  some,       ///< of what is larger than a kibibyte: the head and the tail
+  each_page,  ///< and a word of each page between (of few, beyond a mebibyte): pages that go astray are noticed
 };
 
 /// Of allocations, one in eight is looked at closely: each page that is touched takes as long as a small one's life.
@@ -45,16 +45,17 @@ STAVE_PROPS_PLAIN inline void for_each_piece(std::size_t size, Pieces pieces, Vi
   constexpr std::size_t kTail = 256;
   constexpr std::size_t kPage = 4096;
   constexpr std::size_t kDense = std::size_t{1} << 20U;
-  constexpr std::size_t kBetween = 3;
   if (size <= kWhole) {
     visit(std::size_t{0}, size);
     return;
   }
   visit(std::size_t{0}, kHead);
   const std::size_t tail = (size - kTail) & ~std::size_t{7};
-  const bool each_page = pieces == Pieces::each_page && size <= kDense;
-  const std::size_t stride = each_page ? kPage : std::max(((tail - kHead) / kBetween) & ~(kPage - 1), kPage);
-  for (std::size_t at = kHead + stride; at + 8 <= tail; at += stride) visit(at, std::size_t{8});
+  // Beyond a mebibyte a few words must do.
+  const std::size_t stride = size <= kDense ? kPage : (tail - kHead) / 4 & ~(kPage - 1);
+  if (pieces == Pieces::each_page) {
+    for (std::size_t at = kHead + stride; at + 8 <= tail; at += stride) visit(at, std::size_t{8});
+  }
   visit(tail, size - tail);
 }
 
@@ -100,8 +101,9 @@ STAVE_PROPS_PLAIN inline void write_pattern(char* address, std::size_t size, std
   return mismatch;
 }
 
-/// The first byte that is not zero, or kNoMismatch. Of more than 64 KiB it looks at what for_each_piece visits.
-[[nodiscard]] inline std::size_t find_nonzero(const char* address, std::size_t size) {
+/// The first byte that is not zero, or kNoMismatch. Of more than 16 KiB it looks at what for_each_piece visits.
+[[nodiscard]] inline std::size_t find_nonzero(const char* address, std::size_t size,
+                                              Pieces pieces = Pieces::each_page) {
   std::size_t mismatch = kNoMismatch;
   const auto look = [&](std::size_t from, std::size_t length) {
     if (mismatch != kNoMismatch || length == 0) return;
@@ -109,10 +111,11 @@ STAVE_PROPS_PLAIN inline void write_pattern(char* address, std::size_t size, std
     while (address[from] == 0) ++from;
     mismatch = from;
   };
-  if (size <= 65536) {
+  constexpr std::size_t kWhole = 16384;
+  if (size <= kWhole) {
     look(0, size);
   } else {
-    for_each_piece(size, Pieces::each_page, look);
+    for_each_piece(size, pieces, look);
   }
   return mismatch;
 }

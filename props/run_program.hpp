@@ -532,7 +532,7 @@ class Runner : private Attacks<Runner<H, Model>, H> {
     const Request wanted = request(product, 1);
     void* const result = heap_.allocate_zeroed(thread, count, size);
     if (!settle(slot, thread, result, wanted)) return;
-    const std::size_t where = find_nonzero(slot.address, product);
+    const std::size_t where = find_nonzero(slot.address, product, pieces_of(fills_));
     if (where != kNoMismatch && !Attack::was_written_)
       fail("P5 calloc gives zeroes", slot.address + where, "byte %zu of %zu", where, product);
     paint(slot);
