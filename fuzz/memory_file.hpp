@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
-// A file in memory, for what reads a file by its name.
+// A file in memory, for what reads a file by its name, or writes to a descriptor.
 #pragma once
 
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include <cstdio>
+#include <string>
 #include <string_view>
 
 #include "fuzz/expect.hpp"
@@ -29,6 +30,14 @@ class MemoryFile {
       broken("a file in memory takes no contents");
     }
   }
+  [[nodiscard]] std::string contents() const {
+    std::string text;
+    char part[4096];
+    for (ssize_t got = 0; (got = pread(descriptor_, part, sizeof part, static_cast<off_t>(text.size()))) > 0;)
+      text.append(part, static_cast<std::size_t>(got));
+    return text;
+  }
+  [[nodiscard]] int descriptor() const { return descriptor_; }
   /// Opened anew, it is read from its beginning.
   [[nodiscard]] const char* path() const { return path_; }
 

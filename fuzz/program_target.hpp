@@ -63,7 +63,7 @@ void print_program(const std::uint8_t* data, std::size_t size, bool as_c) {
 }
 
 /// `H` has what props::StaveHeap has: made once of a setup, as new after a reset to a seed.
-template <props::Heap H>
+template <props::Heap H, props::Thoroughness kThoroughness = props::Thoroughness::sampled>
 class ProgramTarget {
  public:
   /// Runs the program. `plan` may let calls of the heap fail, before its first operation.
@@ -115,7 +115,7 @@ class ProgramTarget {
             setup.threads = props::kMaxThreads;
             return setup;
           }()),
-          runner(heap, props::stave_sizes(), props::Thoroughness::sampled) {}
+          runner(heap, props::stave_sizes(), kThoroughness) {}
   };
 
   Place& place_for(const props::Header& header) {

@@ -1,11 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "props/stave_heap.hpp"
 
-#include <algorithm>
-#include <array>
 #include <cstdio>
-
-#include "chunk/size_class.hpp"
 
 namespace stave::props {
 
@@ -15,15 +11,6 @@ static_assert(static_cast<unsigned>(SysCall::map) == 0 && static_cast<unsigned>(
 static_assert(static_cast<unsigned>(Profile::light) == 0 && static_cast<unsigned>(Profile::fuzz) == 3,
               "headers number the profiles as Profile does");
 static_assert(kMaxThreads <= Instance::kMaxThreads);
-
-const SizeTable& stave_sizes() {
-  static const SizeTable table = [] {
-    std::array<std::size_t, kSizedClasses> sizes{};
-    std::copy_n(kSlotSizes.begin(), sizes.size(), sizes.begin());
-    return SizeTable(sizes);
-  }();
-  return table;
-}
 
 StaveHeap::StaveHeap(const HeapSetup& setup) {
   InstanceConfig config;

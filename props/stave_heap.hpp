@@ -3,10 +3,13 @@
 // A Stave instance as the harness sees a heap.
 #pragma once
 
+#include <algorithm>
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
 
+#include "chunk/size_class.hpp"
 #include "heap/instance.hpp"
 #include "props/heap_concept.hpp"
 #include "props/ops.hpp"
@@ -14,7 +17,14 @@
 namespace stave::props {
 
 /// The edges of Stave's size classes.
-[[nodiscard]] const SizeTable& stave_sizes();
+[[nodiscard]] inline const SizeTable& stave_sizes() {
+  static const SizeTable table = [] {
+    std::array<std::size_t, kSizedClasses> sizes{};
+    std::copy_n(kSlotSizes.begin(), sizes.size(), sizes.begin());
+    return SizeTable(sizes);
+  }();
+  return table;
+}
 
 class StaveHeap {
  public:
