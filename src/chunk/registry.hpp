@@ -18,7 +18,7 @@ namespace stave {
 enum class UnitKind : std::uint32_t { none = 0, chunk = 1, vacant = 2, large = 4, sample = 6 };
 
 /// How the guard pages of a chunk were laid.
-enum class GuardKind : std::uint32_t { none = 0, advice = 1, protection = 2 };
+enum class GuardKind : std::uint8_t { none = 0, advice = 1, protection = 2 };
 
 /// The entry of one unit, 64 bits. All units of a chunk have the same.
 ///

@@ -25,15 +25,17 @@ void LargeBlocks<S>::start(const Constants& constants, Arena<S>& arena) {
 template <class S>
 std::uint64_t LargeBlocks<S>::seal(const LargeRecord& record, const LargeRecord* place) const {
   const Key& key = constants_->keys.record;
-  const std::uint64_t kind = static_cast<std::uint64_t>(record.family) << 4 |
-                             static_cast<std::uint64_t>(record.state) << 2 | static_cast<std::uint64_t>(record.guard);
-  std::uint64_t sum = static_cast<std::uint64_t>(record.lead) << 32 ^ record.cut_count;
+  // Each field has bits of its own: two that change together cannot hide one another.
+  const std::uint64_t kind = static_cast<std::uint64_t>(record.family) << 48 |
+                             static_cast<std::uint64_t>(record.guard) << 40 |
+                             static_cast<std::uint64_t>(record.state) << 32 | record.cut_count;
+  std::uint64_t sum = multiply_fold(record.lead ^ key.a, kind ^ key.b);
   for (std::uint32_t i = 0; i != std::min(record.cut_count, LargeRecord::kMostCuts); ++i) {
     sum = multiply_fold(sum ^ key.a, record.cuts[i] ^ key.b);
   }
   return multiply_fold(record.base ^ key.a, record.usable ^ key.b) ^
          multiply_fold(record.requested ^ key.b, record.usable ^ key.a) ^
-         multiply_fold(record.mapping ^ key.b ^ kind << 56, record.mapping_bytes ^ key.a ^ address_of(place)) ^
+         multiply_fold(record.mapping ^ key.b, record.mapping_bytes ^ key.a ^ address_of(place)) ^
          multiply_fold(record.limit ^ key.a, sum ^ key.b);
 }
 

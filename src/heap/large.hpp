@@ -21,7 +21,7 @@ namespace stave {
 /// Where every allocation is a sample, a block lies in its pages as a sample does; else it starts with them. Guards
 /// have a random number of pages. The seal covers every field but `next`; it is verified whenever the record is read.
 struct LargeRecord {
-  enum class State : std::uint32_t { unused, live, held };
+  enum class State : std::uint8_t { unused, live, held };
   static constexpr std::uint32_t kMostCuts = 31;
 
   std::uintptr_t base;

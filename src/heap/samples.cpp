@@ -71,11 +71,13 @@ void Samples<S>::start(const Constants& constants, Arena<S>& arena, std::uint64_
 template <class S>
 std::uint64_t Samples<S>::seal(const SampleRecord& record) const {
   const Key& key = constants_->keys.record;
-  const std::uint64_t kind = static_cast<std::uint64_t>(record.family) << 4 |
-                             static_cast<std::uint64_t>(record.state) << 2 | static_cast<std::uint64_t>(record.guard);
+  // Each field has bits of its own: two that change together cannot hide one another.
+  const std::uint64_t kind = static_cast<std::uint64_t>(record.family) << 48 |
+                             static_cast<std::uint64_t>(record.guard) << 40 |
+                             static_cast<std::uint64_t>(record.state) << 32 | record.data_bytes;
   return multiply_fold(record.base ^ key.a, record.requested ^ key.b) ^
-         multiply_fold(record.place ^ key.b ^ kind << 56, record.data ^ key.a ^ record.data_bytes) ^
-         multiply_fold(record.order ^ key.b, address_of(&record) ^ key.a);
+         multiply_fold(record.place ^ key.b, record.data ^ key.a) ^
+         multiply_fold(record.order ^ key.b, kind ^ key.a ^ address_of(&record));
 }
 
 template <class S>
