@@ -13,7 +13,7 @@
 //   slot behind it, of the same 64
 //   the same of a slot that another        the same              nothing; perhaps that death, when its neighbour is
 //   thread freed and its owner did not                           freed
-//   collect yet
+//   collect yet, or that a fork lost
 //   bytes of a freed slot that is held     strict, fuzz          death by write-after-free before the slot is handed
 //                                                                out; perhaps at any call of its owner
 //   other bytes of memory that is nobody's all                   nothing, but that calloc's zeros are not owed there;
@@ -28,7 +28,8 @@
 //   any bit of a chunk's header, words or  all                   perhaps death by some name, at any call; never two
 //   notes, or of a record; a pointer or a                        owners of a byte, a slot elsewhere than among slots, a
 //   count that was forged                                        change of what is live, calloc that is not zero, or a
-//                                                                write to what was forged
+//                                                                write to what was forged (but a realloc keeps as much
+//                                                                as the notes say that the slot has)
 // clang-format on
 //
 // No claim is made of a bit that changes while a heap waits for its sweep after a fork: there a word whose guard is one
@@ -76,7 +77,7 @@ class Aftermath {
  public:
   enum class Kind : std::uint8_t {
     end,      ///< behind a live allocation, watched
-    pending,  ///< the same, but it was freed and not collected
+    pending,  ///< the same, but it was freed and not collected, or nobody will ever free it
     held,     ///< in a freed slot, watched
     nobodys,  ///< in memory that is nobody's, and not watched
   };
@@ -167,6 +168,12 @@ class Aftermath {
       if (!marks_[i].is_in(from, to)) marks_[kept++] = marks_[i];
     }
     count_ = kept;
+  }
+  /// Nobody is left who could free the allocation at `slot`.
+  void abandon(const char* slot) {
+    for (Mark& mark : marks_) {
+      if (mark.kind == Kind::end && mark.slot == slot) mark.kind = Kind::pending;
+    }
   }
   /// Forgets what lies where nothing can be read any more.
   template <class CanBeRead>

@@ -30,7 +30,7 @@ class Attacks {
   void begin(const Header&) {}
   template <class Slot>
   void attack(const Op&, Slot&) {}
-  void check_place(const char*, std::size_t) {}
+  void check_place(const char*, std::size_t, std::size_t) {}
   void check_forged() {}
   void forget_what_is_gone() {}
   [[nodiscard]] const char* owed_by_seal(const char*) const { return nullptr; }
@@ -103,8 +103,9 @@ class Attacks<Self, H> {
     }
   }
 
-  /// What was handed out begins where a slot or block does, and hides no write that had to be found.
-  void check_place(char* address, std::size_t size) {
+  /// What was handed out begins where a slot or block does, and hides no write that had to be found: not where `kept`
+  /// bytes were copied since.
+  void check_place(char* address, std::size_t size, std::size_t kept) {
     if (attacks_ == 0) return;
     const Placement place = self().heap_.placement(address);
     char* const end = place.kind == Kind::slot ? place.end : address + size;
@@ -115,7 +116,7 @@ class Attacks<Self, H> {
     }
     forget_what_is_gone();
     // Behind what was asked for lies by now what the heap itself writes there.
-    if (aftermath_.hides_write(address, address + size))
+    if (aftermath_.hides_write(address + kept, address + size))
       self().fail("P14 a written slot was handed out", address, "size %zu", size);
     was_written_ = promises_.zeroed && place.kind == Kind::slot && aftermath_.excuses_bytes(address, end);
     aftermath_.forget(address, end);
@@ -342,7 +343,9 @@ class Attacks<Self, H> {
     ++attacks_;
     if (freed) {
       const bool is_gone = self().model_.find(place.start) == nullptr;
-      const bool is_vacant = place.kind == Kind::vacant && !self().header_.guard_by_protect;
+      // The page of a vacant chunk's header stays, where a large block may have begun.
+      const bool in_slots = reinterpret_cast<std::uintptr_t>(address) % 65536 >= page_;
+      const bool is_vacant = place.kind == Kind::vacant && in_slots && !self().header_.guard_by_protect;
       if ((is_vacant || (is_pages && is_gone)) && can_be_read(address)) {
         self().fail("P14 freed memory can be read", address, "profile %u", self().header_.profile);
       }
@@ -416,7 +419,8 @@ class Attacks<Self, H> {
       turn_one_of(place.header, place.header_bytes, watch_of_record);
     } else if (op.code == OpCode::flip_line) {
       turn_one_of(place.line, 64, watch_of_line);
-    } else if (op.code == OpCode::flip_notes) {
+    } else if (op.code == OpCode::flip_notes && place.notes != nullptr) {
+      if (Allocation* const live = self().model_.find(address)) live->spoiled = true;
       turn_one_of(place.notes, 2, [](std::size_t) { return Watch::idle; });
     } else if (op.code == OpCode::flip_state && place.line != nullptr) {
       constexpr std::size_t kWordsOfSlots[] = {0, 1, 3, 4, 5, 6, 7};  // all but the guard word

@@ -107,6 +107,7 @@ class Runner : private Attacks<Runner<H, Model>, H> {
     abandoned_ = 0;
     abandoned_bytes_ = 0;
     interruptions_ = 0;
+    others_failures_ = 0;
   }
 
   /// Carries out an operation; one that is to be interrupted, when those are known that do it. Nothing happens after a
@@ -324,6 +325,7 @@ class Runner : private Attacks<Runner<H, Model>, H> {
     ++interruptions_;
     const int error = errno;  // each thread has its own
     const Outcome outcome = outcome_;
+    const std::uint64_t failures = own_failures();
     if (char* const address = std::exchange(frame.racing, nullptr)) {
       heap_.deallocate(frame.racer, address);
     } else {
@@ -331,6 +333,7 @@ class Runner : private Attacks<Runner<H, Model>, H> {
     }
     if (done()) heap_.escape().leave("-", nullptr, nullptr);  // what is known already must not become a crash
     outcome_ = outcome;
+    others_failures_ += own_failures() - failures;
     errno = error;
   }
 
@@ -357,7 +360,11 @@ class Runner : private Attacks<Runner<H, Model>, H> {
     const bool is_finished = is_at("remote-free-before-done") || is_at("remote-free-before-signal");
     const bool is_freeing = is_finished || is_at("remote-free-before-mark") || is_at("free-before-lock");
     if (frame.moves && is_freeing) ++abandoned_;
-    if (is_finished) model_.remove(frame.slot->address);
+    if (is_finished) {
+      model_.remove(frame.slot->address);
+    } else {
+      aftermath_.abandon(frame.slot->address);
+    }
     frame.slot->address = nullptr;
   }
 
@@ -367,16 +374,20 @@ class Runner : private Attacks<Runner<H, Model>, H> {
     std::size_t size;
     std::size_t alignment;
     std::uint64_t injected;
+    std::size_t kept = 0;  ///< bytes that a realloc copies
   };
 
   [[nodiscard]] Request request(std::size_t size, std::size_t alignment) {
     errno = 0;
     ++requests_;
-    return {size, alignment, heap_.failures().injected()};
+    return {size, alignment, own_failures()};
   }
 
+  /// System calls that failed on purpose, but for those that whoever interrupted this call met.
+  [[nodiscard]] std::uint64_t own_failures() const { return heap_.failures().injected() - others_failures_; }
+
   [[nodiscard]] bool may_refuse(const Request& wanted) const {
-    if (heap_.failures().injected() != wanted.injected || header_.tight_region) return true;
+    if (own_failures() != wanted.injected || header_.tight_region) return true;
     const std::size_t enough = heap_.region_bytes() / 8;
     return wanted.size > enough || wanted.alignment > enough || model_.live_bytes() + wanted.size > enough;
   }
@@ -417,7 +428,7 @@ class Runner : private Attacks<Runner<H, Model>, H> {
         value - region_start() > heap_.region_bytes() - usable) {
       fail("P1 allocations lie in the region", address, "size %zu, usable %zu", wanted.size, usable);
     }
-    if (!failure_) Attack::check_place(address, wanted.size);
+    if (!failure_) Attack::check_place(address, wanted.size, wanted.kept);
     if (failure_) return false;
     Allocation allocation;
     allocation.address = address;
@@ -496,13 +507,13 @@ class Runner : private Attacks<Runner<H, Model>, H> {
     ++requests_;
     const bool must_die =
         address != nullptr && (aftermath_.end_is_broken(address) || Attack::owed_by_front(address, thread));
-    const std::uint64_t injected = heap_.failures().injected();
+    const std::uint64_t injected = own_failures();
     begin_release(slot, false);
     expect_death_by_seal(address);
     heap_.deallocate(thread, address);
     survive_seal(address);
     inside_->slot = nullptr;
-    if (must_die && heap_.failures().injected() == injected)
+    if (must_die && own_failures() == injected)
       return fail("P14 a free did not find an overflow", address, "usable %zu", usable);
     if (errno != kMark) fail("P7 free keeps errno", address, "errno %d", errno);
     slot.address = nullptr;
@@ -561,7 +572,8 @@ class Runner : private Attacks<Runner<H, Model>, H> {
       model_.find(old_address)->spoiled = true;
     }
     if (failure_) return;
-    const Request wanted = request(size, 1);
+    Request wanted = request(size, 1);
+    wanted.kept = std::min(old.usable, size);
     const bool must_die = old_address != nullptr && size != 0 && aftermath_.end_is_broken(old_address);
     begin_release(slot, size != 0);
     expect_death_by_seal(old_address);
@@ -569,7 +581,7 @@ class Runner : private Attacks<Runner<H, Model>, H> {
     if (result == nullptr && size != 0 && may_refuse(wanted)) provoking_ = nullptr;  // before it looked
     survive_seal(old_address);
     inside_->slot = nullptr;
-    if (must_die && result != nullptr && heap_.failures().injected() == wanted.injected) {
+    if (must_die && result != nullptr && own_failures() == wanted.injected) {
       return fail("P14 a realloc did not find an overflow", old_address, "usable %zu", old.usable);
     }
     if (old_address == nullptr) {
@@ -877,6 +889,7 @@ class Runner : private Attacks<Runner<H, Model>, H> {
   Frame* inside_ = &nowhere_;
   bool forking_ = false;
   unsigned interruptions_ = 0;
+  std::uint64_t others_failures_ = 0;
   // What threads that a fork left behind had taken, at addresses that nobody was told.
   std::uint64_t abandoned_ = 0;
   std::uint64_t abandoned_bytes_ = 0;
