@@ -32,8 +32,9 @@ struct AnyHeap {
   [[nodiscard]] virtual std::size_t region_bytes() const = 0;
   virtual Escape& escape() = 0;
   virtual Failures& failures() = 0;
+  virtual Interrupter& interrupter() = 0;
 };
-static_assert(Heap<AnyHeap>);
+static_assert(Heap<AnyHeap> && Interruptible<AnyHeap>);
 
 template <Heap H>
 class Erased final : public AnyHeap {
@@ -61,9 +62,14 @@ class Erased final : public AnyHeap {
   [[nodiscard]] std::size_t region_bytes() const override { return heap_.region_bytes(); }
   Escape& escape() override { return heap_.escape(); }
   Failures& failures() override { return heap_.failures(); }
+  Interrupter& interrupter() override {
+    if constexpr (Interruptible<H>) return heap_.interrupter();
+    return never_;
+  }
 
  private:
   H heap_;
+  Interrupter never_;
 };
 
 }  // namespace stave::props

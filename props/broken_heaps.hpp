@@ -246,4 +246,60 @@ struct RefusesForNothing : Base {
   }
 };
 
+// --- Those whose threads race: sound as long as nobody is interrupted ---
+
+/// Two threads that look for memory at once see the same, and both take it.
+template <Heap Base>
+struct TakesWhatItSaw : Base {
+  using Base::Base;
+  void* allocate(unsigned thread, std::size_t size) {
+    if (seen_ != nullptr && Base::usable_size(thread, seen_) >= size) return seen_;
+    void* const mine = seen_ = Base::allocate(thread, size);
+    interrupter_.pass("collect-before-clear");
+    seen_ = nullptr;
+    return mine;
+  }
+  void reset(const HeapSetup& setup) {
+    Base::reset(setup);
+    seen_ = nullptr;
+  }
+  Interrupter& interrupter() { return interrupter_; }
+
+ private:
+  Interrupter interrupter_;
+  void* seen_ = nullptr;
+};
+
+/// A free that finds that another one came first does not try again.
+template <Heap Base>
+struct LosesRacingFree : Base {
+  using Base::Base;
+  void deallocate(unsigned thread, void* pointer) {
+    const unsigned seen = frees_;
+    interrupter_.pass("remote-free-before-mark");
+    if (frees_ != seen) return;
+    ++frees_;
+    Base::deallocate(thread, pointer);
+  }
+  Interrupter& interrupter() { return interrupter_; }
+
+ private:
+  Interrupter interrupter_;
+  unsigned frees_ = 0;
+};
+
+/// What is freed is handed out before the free is over.
+template <Heap Base>
+struct FreesEarly : Base {
+  using Base::Base;
+  void deallocate(unsigned thread, void* pointer) {
+    Base::deallocate(thread, pointer);
+    interrupter_.pass("remote-free-before-mark");
+  }
+  Interrupter& interrupter() { return interrupter_; }
+
+ private:
+  Interrupter interrupter_;
+};
+
 }  // namespace stave::props::broken

@@ -3,7 +3,9 @@
 // RapidCheck's side: generates headers and operations, runs them as rc::state commands, saves what fails.
 #pragma once
 
+#include <gtest/gtest.h>
 #include <rapidcheck.h>
+#include <rapidcheck/gtest.h>
 #include <rapidcheck/state.h>
 
 #include <algorithm>
@@ -18,6 +20,7 @@
 
 #include "props/crash_guard.hpp"
 #include "props/ops.hpp"
+#include "props/regress.hpp"
 #include "props/run_program.hpp"
 
 namespace stave::props {
@@ -29,6 +32,7 @@ struct Wish {
   std::optional<bool> tight_region = std::nullopt;
   bool failures = false;     ///< system calls fail now and then
   bool misuse = false;       ///< programs may end with one
+  bool attacks = false;      ///< all misuse of one class, which a program may survive
   bool interleaved = false;  ///< operations interrupt one another
 };
 
@@ -56,9 +60,9 @@ inline Header generate_header(const Wish& wish) {
   header.guard_by_protect = wish.guard_by_protect ? *wish.guard_by_protect : *rc::gen::arbitrary<bool>();
   header.tight_region =
       wish.tight_region ? *wish.tight_region : *rc::gen::weightedElement<bool>({{4, false}, {1, true}});
-  header.threads = *rc::gen::inRange<std::uint8_t>(1, kMaxThreads + 1);
+  header.threads = *rc::gen::inRange<std::uint8_t>(wish.interleaved ? 3 : 1, kMaxThreads + 1);
   header.threads_borrow = *rc::gen::arbitrary<bool>();
-  header.misuse_allowed = wish.misuse;
+  header.misuse_allowed = wish.misuse || wish.attacks;
   header.seed = *rc::gen::inRange<std::uint32_t>(1, 1U << 30U);
   if (wish.failures) {
     header.failures.call = *rc::gen::inRange<std::uint8_t>(0, 8);
@@ -73,10 +77,26 @@ struct Hint {
   Header header;
   unsigned classes = 1;
   std::bitset<kSlots> live;
+  std::bitset<kSlots> used;  ///< live, or stale
   std::array<unsigned, kPiles> piled{};
   bool failures = false;
   bool interleaved = false;
+  bool is_interrupted = false;             ///< the next operation: one that passes yield points
+  MisuseClass attack = MisuseClass::none;  ///< what misuse there is, if it is of one class
 };
+
+inline Hint generate_hint(const Wish& wish, const Header& header, const SizeTable& sizes) {
+  Hint hint;
+  hint.header = header;
+  hint.classes = static_cast<unsigned>(sizes.classes().size());
+  hint.failures = wish.failures;
+  hint.interleaved = wish.interleaved;
+  if (wish.attacks) {
+    using enum MisuseClass;
+    hint.attack = *rc::gen::element(bounds, freed, frees, mismatch, forgery, metadata);
+  }
+  return hint;
+}
 
 inline Op generate_op(const Hint& hint) {
   using enum OpCode;
@@ -100,23 +120,35 @@ inline Op generate_op(const Hint& hint) {
     weights.emplace_back(3, pile_free);
   if (hint.failures) weights.emplace_back(2, fail_next);
   if (hint.interleaved) weights.emplace_back(8, interleave);
+  if (hint.attack != MisuseClass::none) {
+    for (const OpCode code : attack_ops()) {
+      if (misuse_class(code) == hint.attack) weights.emplace_back(3, code);
+    }
+  }
   if (hint.header.misuse_allowed) {
-    for (const OpCode code : misuse_ops()) weights.emplace_back(1, code);
+    for (const OpCode code : misuse_ops()) {
+      if (hint.attack == MisuseClass::none || misuse_class(code) == hint.attack) weights.emplace_back(1, code);
+    }
   }
   Op op;
   // The elements are drawn by index: OpCode itself shrinks to nothing that means less.
   std::vector<OpCode> codes;
   for (const auto& [weight, code] : weights) codes.insert(codes.end(), weight, code);
-  op.code = codes[*rc::gen::inRange<std::size_t>(0, codes.size())];
+  if (hint.is_interrupted) {
+    codes = {free_remote, free_remote, free_remote, free_op, realloc_op, malloc_op, malloc_op, exit_thread, trim};
+  }
+  // All of them in short programs too.
+  op.code = codes[*rc::gen::resize(rc::kNominalSize, rc::gen::inRange<std::size_t>(0, codes.size()))];
   op.thread = *rc::gen::inRange<std::uint8_t>(0, hint.header.threads);
   const bool wants_live = op.code == realloc_op || op.code == free_op || op.code == free_remote ||
                           op.code == usable_size || op.code == fill;
-  if (wants_live && hint.live.any()) {
-    std::vector<std::uint8_t> live;
+  const std::bitset<kSlots> wanted = is_misuse(op.code) ? hint.used : wants_live ? hint.live : std::bitset<kSlots>();
+  if (wanted.any()) {
+    std::vector<std::uint8_t> slots;
     for (unsigned i = 0; i < kSlots; ++i) {
-      if (hint.live[i]) live.push_back(static_cast<std::uint8_t>(i));
+      if (wanted[i]) slots.push_back(static_cast<std::uint8_t>(i));
     }
-    op.slot = *rc::gen::elementOf(live);
+    op.slot = *rc::gen::elementOf(slots);
   } else {
     op.slot = *rc::gen::inRange<std::uint8_t>(0, kSlots);
   }
@@ -143,8 +175,12 @@ inline Op generate_op(const Hint& hint) {
   }
   if (op.code == interleave) {
     op.slot %= kMostInterrupting;
-    op.detail = *rc::gen::inRange<std::uint8_t>(0, kYieldPoints);
-    op.argument = *rc::gen::inRange<std::uint32_t>(0, 16);
+    op.detail = *rc::gen::weightedOneOf<std::uint8_t>(
+        {{1, rc::gen::just<std::uint8_t>(0)}, {1, rc::gen::inRange<std::uint8_t>(1, kYieldPoints)}});
+    op.argument = *rc::gen::weightedOneOf<std::uint32_t>(
+        {{1, rc::gen::just<std::uint32_t>(0)}, {1, rc::gen::inRange<std::uint32_t>(1, 16)}});
+  } else if (is_attack(op.code)) {
+    op.argument = *rc::gen::inRange<std::uint32_t>(0, 1U << 16U);
   } else if (op.code == pile_free || op.code == fail_next) {
     op.argument = *rc::gen::inRange<std::uint32_t>(0, 1U << 11U);
   } else if (op.code == pile_up) {
@@ -163,26 +199,31 @@ inline std::filesystem::path failures_directory() {
   return named != nullptr && *named != '\0' ? std::filesystem::path(named) : std::filesystem::path("failures");
 }
 
-/// Writes NAME.bin (for a corpus), NAME.txt and NAME.c. The last one written while shrinking is the smallest.
+/// Writes NAME.txt, which can be run again (regress.hpp), and NAME.c. The last one written while shrinking is the
+/// smallest.
 inline void save_program(const std::string& name, const Program& program, const SizeTable& sizes,
                          const Failure& failure) {
   std::error_code ignored;
   const std::filesystem::path directory = failures_directory();
   std::filesystem::create_directories(directory, ignored);
-  const std::vector<std::uint8_t> bytes = encode(program);
-  std::ofstream(directory / (name + ".bin"), std::ios::binary)
-      .write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
-  std::ofstream text(directory / (name + ".txt"));
-  text << to_text(program, sizes) << "failed at " << failure.op << ": " << failure.rule << ": " << failure.detail
-       << "\n";
+  const std::string title =
+      name + ": " + failure.rule + ": " + failure.detail + ", at operation " + std::to_string(failure.op);
+  std::ofstream(directory / (name + ".txt")) << regression_text(title, program, sizes);
   std::ofstream(directory / (name + ".c")) << to_c(program, sizes);
 }
 
-inline void print_saved(const std::string& name, std::ostream& out) {
-  for (const char* const suffix : {".txt", ".c"}) {
-    std::ifstream file(failures_directory() / (name + suffix));
-    if (file) out << "---- " << (failures_directory() / (name + suffix)).string() << "\n" << file.rdbuf() << "\n";
-  }
+/// Checks a property that saves what fails as `name`: the smallest program is printed, and kept in `regressions`.
+template <class Property>
+void check_programs(const std::string& name, const std::filesystem::path& regressions, Property&& property) {
+  const std::filesystem::path saved = std::filesystem::absolute(failures_directory() / (name + ".txt"));
+  std::error_code ignored;
+  std::filesystem::remove(saved, ignored);
+  rc::detail::checkGTest(std::forward<Property>(property));
+  std::ifstream file(saved);
+  if (!testing::Test::HasFailure() || !file) return;
+  std::cout << file.rdbuf();
+  std::cerr << "The program is " << keep_regression(saved, regressions).string() << ", and as C "
+            << (failures_directory() / (name + ".c")).string() << "\n";
 }
 
 /// The system under test of rc::state: a runner, and the program as far as it went.
@@ -233,6 +274,7 @@ struct Step : rc::state::Command<Hint, S> {
 
   void apply(Hint& hint) const override {
     using enum OpCode;
+    hint.is_interrupted = op.code == interleave;
     switch (op.code) {
       case malloc_op:
       case calloc_op:
@@ -240,6 +282,7 @@ struct Step : rc::state::Command<Hint, S> {
       case aligned_alloc_op:
       case memalign_op:
         hint.live.set(op.slot);
+        hint.used.set(op.slot);
         break;
       case free_op:
       case free_remote:
@@ -258,18 +301,22 @@ struct Step : rc::state::Command<Hint, S> {
   Op op;
 };
 
+/// What became of a program that was run.
+struct Effect {
+  bool attacked = false;     ///< misuse had an effect
+  bool interrupted = false;  ///< an operation was
+};
+
 /// A random program, as `wish` says, on a heap that is as new and set up for `header`.
 template <Heap H, class Model = ReferenceHeap>
-void run_case_with(const std::string& name, H& heap, const SizeTable& sizes, const Wish& wish, const Header& header) {
+Effect run_case_with(const std::string& name, H& heap, const SizeTable& sizes, const Wish& wish, const Header& header) {
   using S = Session<H, Model>;
   S session(name, heap, sizes, header);
-  Hint hint;
-  hint.header = header;
-  hint.classes = static_cast<unsigned>(sizes.classes().size());
-  hint.failures = wish.failures;
-  hint.interleaved = wish.interleaved;
+  const Hint hint = generate_hint(wish, header, sizes);
   rc::state::check(hint, session, rc::state::gen::execOneOfWithArgs<Step<S>>());
   session.finish();
+  const Runner<H, Model>& runner = session.runner();
+  return {runner.attacks() != 0 || runner.expected_death(), runner.interruptions() != 0};
 }
 
 /// The same with a random header, for which `renew` makes the heap as new.
@@ -277,7 +324,7 @@ template <Heap H, class Model = ReferenceHeap, class Renew>
 void run_case(const std::string& name, H& heap, const SizeTable& sizes, const Wish& wish, Renew&& renew) {
   const Header header = generate_header(wish);
   renew(header);
-  run_case_with<H, Model>(name, heap, sizes, wish, header);
+  static_cast<void>(run_case_with<H, Model>(name, heap, sizes, wish, header));
 }
 
 }  // namespace stave::props

@@ -10,6 +10,7 @@
 #include "props/buddy.hpp"
 #include "props/first_fit.hpp"
 #include "props/generate.hpp"
+#include "props/history.hpp"
 
 namespace stave::props {
 namespace {
@@ -64,9 +65,10 @@ struct Quiet : rc::detail::TestListener {
   void onTestFinished(const rc::detail::TestMetadata&, const rc::detail::TestResult&) override {}
 };
 
-/// The finding that random programs come to, or an empty string. Names of rules begin with their number.
+/// The finding that random programs come to, or an empty string. Names of rules begin with their number. The smallest
+/// program is saved as `name`, unless that is empty.
 template <class Model>
-std::string finding(AnyHeap& heap, Wish wish) {
+std::string finding(AnyHeap& heap, Wish wish, const std::string& name = "") {
   Rig rig(heap);
   rc::detail::TestParams parameters;
   parameters.seed = 20;
@@ -78,10 +80,8 @@ std::string finding(AnyHeap& heap, Wish wish) {
         const Header header = generate_header(wish);
         rig.renew(header);
         using S = Session<AnyHeap, Model>;
-        S session("", rig.heap, rig.sizes, header);
-        Hint hint;
-        hint.header = header;
-        hint.classes = static_cast<unsigned>(rig.sizes.classes().size());
+        S session(name, rig.heap, rig.sizes, header);
+        const Hint hint = generate_hint(wish, header, rig.sizes);
         try {
           rc::state::check(hint, session, rc::state::gen::execOneOfWithArgs<Step<S>>());
           session.finish();
@@ -175,7 +175,157 @@ TEST(InterruptedHeap, whose_fork_finishes_what_had_not_begun_is_found) {
   EXPECT_EQ(finding_amid_a_free(true, amid), "P15 what a fork interrupts is finished or has not begun");
 }
 
+/// Refuses when a system call failed, though it was another thread that met the failure.
+struct RefusesForOthers : FirstFit {
+  RefusesForOthers() : FirstFit(first_setup()) {}
+  void* allocate(unsigned thread, std::size_t size) {
+    const std::uint64_t before = failures().injected();
+    static_cast<void>(failures().should_fail(0));
+    interrupter_.pass("collect-before-clear");
+    if (failures().injected() == before) return FirstFit::allocate(thread, size);
+    errno = ENOMEM;
+    return nullptr;
+  }
+  Interrupter& interrupter() { return interrupter_; }
+
+ private:
+  Interrupter interrupter_;
+};
+
+TEST(InterruptedHeap, that_refuses_for_what_another_thread_met_is_found) {
+  using enum OpCode;
+  for (const std::uint32_t calls_before : {0U, 1U}) {  // the interrupted one meets the failure itself, or the other
+    RefusesForOthers heap;
+    const SizeTable sizes;
+    Runner<RefusesForOthers> runner(heap, sizes, Thoroughness::every_op);
+    Program program;
+    program.header.threads = 2;
+    program.ops = {{fail_next, 0, 0, FailurePlan::kAnyCall, calls_before},
+                   {interleave, 0, 0, 0, 0},
+                   {malloc_op, 0, 0, 0, literal_size(100)},
+                   {calls_before == 0 ? check : malloc_op, 1, 1, 0, literal_size(100)}};
+    const Failure failure = run_program(runner, program);
+    EXPECT_STREQ(failure.rule, calls_before == 0 ? nullptr : "P8 a refusal needs a reason");
+    EXPECT_EQ(runner.interruptions(), 1U);
+  }
+}
+
 TYPED_TEST(BrokenHeap, that_refuses_for_nothing_is_found) { expect_found<broken::RefusesForNothing<TypeParam>>("P8"); }
+
+// A history that no order explains is P10, which comes last: the runner's own rules must have seen why.
+TYPED_TEST(BrokenHeap, that_takes_what_it_saw_before_an_interruption_is_found) {
+  expect_found<Recorded<broken::TakesWhatItSaw<TypeParam>>>("P1 ", Wish{.interleaved = true});
+}
+TYPED_TEST(BrokenHeap, that_loses_a_racing_free_is_found) {
+  expect_found<Recorded<broken::LosesRacingFree<TypeParam>>>("P9", Wish{.interleaved = true});
+}
+TYPED_TEST(BrokenHeap, that_frees_early_is_found) {
+  expect_found<Recorded<broken::FreesEarly<TypeParam>>>("P1", Wish{.interleaved = true});
+}
+
+/// Calls that interrupt one another, of a heap that the runner does not see.
+template <class H>
+struct Racing {
+  /// Carries out `outer` and, where it first passes a point, `inner`; then says what no order explains.
+  template <class Outer, class Inner>
+  const void* interrupt(Outer&& outer, Inner&& inner) {
+    struct Context {
+      Racing& racing;
+      Inner& inner;
+    } context{*this, inner};
+    heap.interrupter() = {[](void* self, const char*) {
+                            auto& [racing, act] = *static_cast<Context*>(self);
+                            racing.heap.interrupter() = {};
+                            act();
+                          },
+                          &context};
+    outer();
+    return heap.verify().where;
+  }
+
+  Recorded<H> heap{first_setup()};
+};
+
+TEST(History, of_memory_that_two_calls_took_has_no_order) {
+  Racing<broken::TakesWhatItSaw<FirstFit>> racing;
+  void* outer = nullptr;
+  void* inner = nullptr;
+  const void* const unexplained =
+      racing.interrupt([&] { outer = racing.heap.allocate(0, 100); }, [&] { inner = racing.heap.allocate(1, 100); });
+  ASSERT_EQ(outer, inner);
+  EXPECT_EQ(unexplained, outer);
+}
+
+TEST(History, of_memory_that_was_freed_early_has_one) {
+  Racing<broken::FreesEarly<FirstFit>> racing;
+  void* const pointer = racing.heap.allocate(0, 100);
+  void* again = nullptr;
+  EXPECT_EQ(
+      racing.interrupt([&] { racing.heap.deallocate(0, pointer); }, [&] { again = racing.heap.allocate(1, 100); }),
+      nullptr);
+  EXPECT_EQ(again, pointer);
+}
+
+TEST(History, of_memory_that_was_resized_and_taken_meanwhile_has_none) {
+  History history;
+  char memory[64];
+  const auto take = [&](char* from, std::size_t bytes) {
+    const History::Call call = history.begin();
+    history.end(call, from, bytes, false);
+  };
+  take(memory, 16);
+  const History::Call grown = history.begin(memory);
+  take(memory + 16, 16);
+  history.end(grown, memory, 17, false);
+  EXPECT_EQ(history.unexplained(), memory);
+}
+
+TEST(History, that_a_fork_cut_off_may_have_freed_or_not) {
+  for (const bool was_freed : {false, true}) {
+    History history;
+    char memory[64];
+    const auto take = [&] {
+      const History::Call call = history.begin();
+      history.end(call, memory, 16, false);
+    };
+    take();
+    static_cast<void>(history.begin(memory));
+    if (was_freed) take();
+    history.abandon();
+    EXPECT_EQ(history.unexplained(), nullptr);
+    if (was_freed) {
+      take();
+      EXPECT_EQ(history.unexplained(), memory) << "who took it then has it still";
+    }
+  }
+}
+
+TEST(Regression, of_a_broken_heap_is_small_and_fails_again) {
+  const std::filesystem::path directory = std::filesystem::path(testing::TempDir()) / "stave_regress";
+  std::filesystem::remove_all(directory);
+  Erased<broken::LosesRacingFree<FirstFit>> heap(first_setup());
+  const std::string rule = finding<ReferenceHeap>(heap, Wish{.interleaved = true}, "loses_racing_free");
+  ASSERT_FALSE(rule.empty());
+  const std::filesystem::path saved = failures_directory() / "loses_racing_free.txt";
+  const std::filesystem::path kept = keep_regression(saved, directory);
+  EXPECT_EQ(kept.parent_path(), directory);
+  const std::optional<Program> program = read_regression(kept);
+  ASSERT_TRUE(program);
+  EXPECT_LE(program->ops.size(), 8U) << to_text(*program, SizeTable());
+  const SizeTable sizes;
+  AnyHeap& any = heap;
+  any.reset(setup_for(program->header));
+  Runner<AnyHeap> runner(any, sizes, Thoroughness::every_op);
+  const Failure failure = run_program(runner, *program);
+  ASSERT_TRUE(failure);
+  EXPECT_NE(rule.find(failure.rule), std::string::npos) << failure.rule;
+  Erased<FirstFit> sound(first_setup());
+  sound.reset(setup_for(program->header));
+  Runner<AnyHeap> judge(sound, sizes, Thoroughness::every_op);
+  EXPECT_FALSE(run_program(judge, *program));
+  EXPECT_EQ(keep_regression(saved, saved / "no folder"), saved) << "where nothing can be written";
+  std::filesystem::remove_all(directory);
+}
 
 }  // namespace
 }  // namespace stave::props

@@ -146,6 +146,24 @@ TEST(Language, with_interruptions_keeps_its_meaning) {
   EXPECT_EQ(decode_header(later.data(), later.size()).version, 2U) << "as when there was no third";
 }
 
+RC_GTEST_PROP(Regression, is_the_program_that_it_was_written_of, (Bytes bytes)) {
+  const Program program = decode(bytes.data(), bytes.size());
+  RC_ASSERT(parse_regression(regression_text("a title", program, SizeTable())) == program);
+}
+
+TEST(Regression, is_read_by_its_records_alone) {
+  const char* const kHeader = "0301000001000000";
+  const char* const kMalloc = "000000057b0000e0";
+  const std::string text = std::string("# what failed\n\n") + kHeader + "  program\n" + kMalloc;
+  const std::optional<Program> program = parse_regression(text);
+  ASSERT_TRUE(program);
+  EXPECT_EQ(program->ops, std::vector<Op>({{OpCode::malloc_op, 0, 0, 5, literal_size(123)}}));
+  for (const char* const wrong :
+       {"", "# no record\n", "0301\n", "0301000001000000ff\n", "030100000100000g\n", "malloc\n"}) {
+    EXPECT_FALSE(parse_regression(wrong)) << wrong;
+  }
+}
+
 RC_GTEST_PROP(Mutations, give_whole_records_within_the_limit_and_follow_from_the_seed, (Bytes bytes, unsigned seed)) {
   const std::size_t size = bytes.size();
   const std::size_t limit = size + *rc::gen::inRange<std::size_t>(0, 200);

@@ -24,6 +24,12 @@
 // One operation may be carried out in the middle of another, by another thread (interleave). What is being freed is in
 // the model until the call returns: no yield point lies between the moment from which the heap may hand an address out
 // again and the end of the call that freed it. P9 and P10 are for when nobody is inside.
+//
+// That makes what calls answer linearizable, and more: every call is judged when it returns, on a model of all calls
+// that returned before. So the order in which they return is one that explains them, and no call stands in it before
+// one that had returned when it began. What a call learns of the model when it begins is of its own slot, which nobody
+// else names until it ends; and a failed system call excuses the call that met it, not one that this one interrupts.
+// A heap that is linearizable in another order is refused. (history.hpp looks for any order, knowing none of this.)
 #pragma once
 
 #include <algorithm>
