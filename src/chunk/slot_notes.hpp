@@ -115,12 +115,17 @@ STAVE_FAST void note_size(const ContentRules& rules, const SlotNotes& notes, std
   });
 }
 
+/// Whether a request can have been of the size that is remembered.
+STAVE_FAST bool size_is_possible(const ContentRules& rules, const SlotNotes& notes) {
+  return !rules.exact || (*notes.slack <= notes.slot_size && notes.slot_size - *notes.slack <= notes.capacity());
+}
+
 /// Whether nothing wrote to the slack right behind a request, nor to its size.
 STAVE_FAST bool slack_holds(const ContentRules& rules, const SlotNotes& notes) {
 #if defined(STAVE_MUTANT_slack_not_checked)
   if (notes.slot != nullptr) return true;
 #endif
-  if (*notes.slack > notes.slot_size || notes.slot_size - *notes.slack > notes.capacity()) return false;
+  if (!size_is_possible(rules, notes)) return false;
   return visit_slack(notes, [&](const auto& word, std::uint64_t mask)
                                 STAVE_FAST_LAMBDA { return ((word ^ rules.slack_word) & mask) == 0; });
 }

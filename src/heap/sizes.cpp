@@ -178,8 +178,11 @@ std::size_t Allocator<S>::usable_size(const void* pointer, Fault freed_fault) {
   const RegistryEntry entry = arena.registry.find(address_of(pointer));
   if (entry.is_chunk()) {
     const SlotRef slot = live_slot(pointer, entry, freed_fault);
-    const std::size_t usable = notes_of(slot.chunk, slot.line, slot.place).size(constants.contents);
-    sanitizer::mark_resized(pointer, usable, usable);  // who asks may write all of it
+    const SlotNotes notes = notes_of(slot.chunk, slot.line, slot.place);
+    // Who asks may write all of it.
+    if (!size_is_possible(constants.contents, notes)) die_of_contents(Fault::overflow, kEndChanged, slot, "live");
+    const std::size_t usable = notes.size(constants.contents);
+    sanitizer::mark_resized(pointer, usable, usable);
     return usable;
   }
   if (entry.kind() == UnitKind::large) {

@@ -120,6 +120,7 @@ TEST(Slack, of_a_size_that_cannot_be_kills) {
     const Place place = heap.place_of(pointer);
     const auto index = static_cast<std::uint64_t>(std::countr_zero(place.bit));
     *heap.allocator().notes_of(place.chunk, place.line, index).slack = slack;
+    EXPECT_STREQ(heap.death_of([&] { (void)heap.usable_size(pointer); }), "overflow") << slack;
     EXPECT_STREQ(heap.death_of([&] { heap.deallocate(kOwner, pointer); }), "overflow") << slack;
   }
 }
