@@ -229,9 +229,8 @@ Chunk* Arena<S>::make_chunk(char* start, SizeClass cls, GuardKind guard, void* o
   sanitizer::mark_header(start, constants_->page);
   char* const slots = start + shape.slots_offset;
   const std::size_t bytes = shape.chunk_bytes() - shape.slots_offset - constants_->page;
-  if constexpr (sanitizer::kActive) {  // with the guards: their report tells more than a SIGSEGV does
-    sanitizer::mark_vacant(start + constants_->page, shape.chunk_bytes() - constants_->page);
-  }
+  // With the guards: their report tells more than a SIGSEGV does.
+  sanitizer::mark_vacant(start + constants_->page, shape.chunk_bytes() - constants_->page);
 #if defined(STAVE_MUTANT_zero_size_not_closed)
   if (shape.content_bytes == 0) ++counts.guards_skipped;
 #else

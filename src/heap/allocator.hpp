@@ -356,6 +356,8 @@ struct Allocator {
       chunk_gained(heap, chunk);
   }
   [[nodiscard]] bool discard_free_pages(ThreadHeap& heap, Chunk* chunk);
+  /// What the registry says of a chunk of the heap's. Dies if its header is not sealed to say the same.
+  [[nodiscard]] RegistryEntry sealed_entry(const ThreadHeap& heap, Chunk* chunk);
   /// Dies if a header, which is not sealed there, says that more slots are opened than there are.
   void check_opened(Chunk* chunk, const ClassShape& shape);
   STAVE_SLOW void chunk_gained(ThreadHeap& heap, Chunk* chunk);

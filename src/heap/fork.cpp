@@ -79,12 +79,8 @@ void Allocator<S>::sweep_torn_heap(ThreadHeap& heap) {
   heap.borrowed.store(nullptr, std::memory_order_relaxed);
   arena.for_each_chunk([&](Chunk* chunk) {
     if (chunk->owner != &heap) return;
-    const RegistryEntry entry = arena.registry.find(address_of(chunk));
-    const SizeClass cls = entry.size_class();
+    const SizeClass cls = sealed_entry(heap, chunk).size_class();
     const ClassShape& shape = constants.shapes[cls];
-    if (!header_holds(constants.keys.header, chunk, entry)) {
-      die_in_chunk(Fault::corrupt_header, "the seal of a chunk's header does not verify", chunk, chunk);
-    }
     std::uint32_t live = 0;
     for (std::size_t i = 0; i != shape.line_count(); ++i) live += repair_word(heap, cls, chunk, chunk->lines() + i);
     chunk->pending.store(0, std::memory_order_relaxed);

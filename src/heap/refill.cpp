@@ -96,11 +96,17 @@ void Allocator<S>::close_chunk(ThreadHeap& heap, OpenChunk& open) {
 }
 
 template <class S>
-void Allocator<S>::make_current(ThreadHeap& heap, Chunk* chunk) {
+RegistryEntry Allocator<S>::sealed_entry(const ThreadHeap& heap, Chunk* chunk) {
   const RegistryEntry entry = arena.registry.find(address_of(chunk));
   if (!entry.is_chunk() || !header_holds_for(constants.keys.header, chunk, entry, &heap)) {
     die_in_chunk(Fault::corrupt_header, "the seal of a chunk's header does not verify", chunk, chunk);
   }
+  return entry;
+}
+
+template <class S>
+void Allocator<S>::make_current(ThreadHeap& heap, Chunk* chunk) {
+  const RegistryEntry entry = sealed_entry(heap, chunk);
   const SizeClass cls = entry.size_class();
   retire_current(heap, cls);
   chunk->place = Chunk::Place::current;
@@ -503,10 +509,7 @@ bool Allocator<S>::give_back_empty(ThreadHeap& heap) {
 /// What was freed into these pages is gone with them: they read as zero when their slots are used again.
 template <class S>
 bool Allocator<S>::discard_free_pages(ThreadHeap& heap, Chunk* chunk) {
-  const RegistryEntry entry = arena.registry.find(address_of(chunk));
-  if (!entry.is_chunk() || !header_holds_for(constants.keys.header, chunk, entry, &heap)) {
-    die_in_chunk(Fault::corrupt_header, "the seal of a chunk's header does not verify", chunk, chunk);
-  }
+  const RegistryEntry entry = sealed_entry(heap, chunk);
   const ClassShape& shape = constants.shapes[entry.size_class()];
   if (shape.content_bytes == 0) return false;
   check_opened(chunk, shape);
@@ -560,7 +563,8 @@ bool Allocator<S>::give_back_all(ThreadHeap& heap) {
   template void Allocator<S>::close_chunk(ThreadHeap&, OpenChunk&);                \
   template void Allocator<S>::draw_noise(ThreadHeap&);                             \
   template bool Allocator<S>::give_back_empty(ThreadHeap&);                        \
-  template bool Allocator<S>::give_back_all(ThreadHeap&);
+  template bool Allocator<S>::give_back_all(ThreadHeap&);                          \
+  template RegistryEntry Allocator<S>::sealed_entry(const ThreadHeap&, Chunk*);
 STAVE_INSTANTIATE(STAVE_REFILL);
 
 }  // namespace stave
