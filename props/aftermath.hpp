@@ -108,12 +108,12 @@ class Aftermath {
   void note_flip(bool of_chunk, Watch watch, const void* whose, const unsigned char* at, unsigned char bits) {
     (of_chunk ? chunk_flipped_ : record_flipped_) = true;
     if (watch == Watch::idle) return;
-    const auto end = flips_.begin() + flip_count_;
-    auto flip = std::find_if(flips_.begin(), end, [=](const Flip& each) { return each.at == at; });
     if (watch == Watch::none) {
       stray_ = true;
       return;
     }
+    const auto end = flips_.begin() + flip_count_;
+    auto flip = std::find_if(flips_.begin(), end, [=](const Flip& each) { return each.at == at; });
     if (flip == end && flip_count_ == flips_.size()) {
       too_many_ = true;
       return;
@@ -163,11 +163,7 @@ class Aftermath {
   }
   /// [from, to) was handed out, or the slot that starts at `from` was freed: what was there before is forgotten.
   void forget(const char* from, const char* to) {
-    std::size_t kept = 0;
-    for (std::size_t i = 0; i != count_; ++i) {
-      if (!marks_[i].is_in(from, to)) marks_[kept++] = marks_[i];
-    }
-    count_ = kept;
+    keep_if([=](const char* at) { return at < from || at >= to; });
   }
   /// Nobody is left who could free the allocation at `slot`.
   void abandon(const char* slot) {
@@ -175,12 +171,12 @@ class Aftermath {
       if (mark.kind == Kind::end && mark.slot == slot) mark.kind = Kind::pending;
     }
   }
-  /// Forgets what lies where nothing can be read any more.
-  template <class CanBeRead>
-  void keep_if(CanBeRead can_be_read) {
+  /// Forgets all but the bytes of which `is_kept(address)` says true.
+  template <class IsKept>
+  void keep_if(IsKept is_kept) {
     std::size_t kept = 0;
     for (std::size_t i = 0; i != count_; ++i) {
-      if (can_be_read(marks_[i].at)) marks_[kept++] = marks_[i];
+      if (is_kept(marks_[i].at)) marks_[kept++] = marks_[i];
     }
     count_ = kept;
   }

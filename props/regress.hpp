@@ -5,6 +5,7 @@
 // stands behind them, and in lines that begin with #, is for readers.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>

@@ -10,7 +10,6 @@
 
 namespace {
 
-constexpr std::size_t kUnit = std::size_t{64} << 10;
 constexpr std::size_t kLarge = 1000001;  // in pages of its own
 
 /// All that was asked for may be used, and not a byte more or less.
@@ -106,18 +105,6 @@ void nothing_used(stave_heap* heap, bool wrong) {
   char* const block = fresh(heap, 0);
   if (wrong) write_byte(block);
   stave_heap_free(heap, block);
-}
-
-/// A chunk's header lies somewhere in the first page of its first unit.
-void header(stave_heap* heap, bool wrong) {
-  char* const block = fresh(heap, 32);
-  write_byte(wrong ? block - reinterpret_cast<std::uintptr_t>(block) % kUnit + 8 : block);
-}
-
-void freed_twice(stave_heap* heap, bool wrong) {
-  char* const block = fresh(heap, 32);
-  stave_heap_free(heap, block);
-  if (wrong) stave_heap_free(heap, block);
 }
 
 /// The addresses of a heap that is gone are as any others to whoever maps them next.

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -18,6 +19,8 @@ struct Case {
   void (*run)(stave_heap* heap, bool wrong);
   bool keeps_heap = false;  ///< else it is destroyed at the end
 };
+
+inline constexpr std::size_t kUnit = std::size_t{64} << 10;
 
 /// The same value, of which the compiler knows nothing: neither where it comes from nor that it is not used.
 template <class T>
@@ -42,6 +45,20 @@ inline stave_heap* make_heap(const char* profile) {
   stave_heap_options options{};
   options.profile = profile;
   return stave_heap_create(&options);
+}
+
+// What more than one tool must catch.
+
+/// A chunk's header lies somewhere in the first page of its first unit.
+inline void header(stave_heap* heap, bool wrong) {
+  char* const block = fresh(heap, 32);
+  write_byte(wrong ? block - reinterpret_cast<std::uintptr_t>(block) % kUnit + 8 : block);
+}
+
+inline void freed_twice(stave_heap* heap, bool wrong) {
+  char* const block = fresh(heap, 32);
+  stave_heap_free(heap, block);
+  if (wrong) stave_heap_free(heap, block);
 }
 
 template <std::size_t kCount>

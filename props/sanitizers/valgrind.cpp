@@ -1,14 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 // For valgrind, which also runs what memory.cpp and leak.cpp have.
-#include <cstdint>
 #include <initializer_list>
 
 #include "props/sanitizers/case.hpp"
 
 namespace {
-
-constexpr std::size_t kUnit = std::size_t{64} << 10;
 
 void overflow(stave_heap* heap, bool wrong) {
   char* const block = fresh(heap, 13);
@@ -36,18 +33,6 @@ void usable(stave_heap* heap, bool wrong) {
   const std::size_t bytes = stave_heap_usable_size(heap, block);
   std::memset(block, 'a', bytes);
   if (wrong) write_byte(block + bytes);
-}
-
-/// A chunk's header lies somewhere in the first page of its first unit.
-void header(stave_heap* heap, bool wrong) {
-  char* const block = fresh(heap, 32);
-  write_byte(wrong ? block - reinterpret_cast<std::uintptr_t>(block) % kUnit + 8 : block);
-}
-
-void freed_twice(stave_heap* heap, bool wrong) {
-  char* const block = fresh(heap, 32);
-  stave_heap_free(heap, block);
-  if (wrong) stave_heap_free(heap, block);
 }
 
 /// Valgrind looks for lost blocks of pools only while there is one of malloc's.
