@@ -434,25 +434,26 @@ class Attacks<Self, H> {
   template <class Slot>
   void forge_in_header(const Op& op, const Slot& slot) {
     if (slot.address == nullptr || aftermath_.forked()) return;
-    const Placement place = self().heap_.placement(slot.address);
-    if (place.kind != Kind::slot) return;
+    if (const Placement place = self().heap_.placement(slot.address); place.kind == Kind::slot) forge_at(op, place);
+  }
+  void forge_at(const Op& op, const Placement& place) {
     if (op.code == OpCode::forge_counts) {
       place.counts[0] = 1;
       place.counts[1] = place.opened;
     } else {
-      const char* target = self().slots_[(op.argument >> 1U) % kSlots].address;
-      const Placement other = target != nullptr ? self().heap_.placement(target) : Placement();
-      if (op.argument % 2 == 0) {
-        target = forge_chunk_like(place);
-      } else if (other.kind == Kind::slot) {
-        target = static_cast<char*>(other.header);
-      } else {
-        return;
-      }
+      const void* const target = op.argument % 2 == 0 ? forge_chunk_like(place) : chunk_of((op.argument >> 1U) % kSlots);
+      if (target == nullptr) return;
       std::memcpy(place.links[op.detail % std::size(place.links)], &target, sizeof target);
     }
     aftermath_.note_flip(true, Watch::none, place.header, nullptr, 0);
     ++attacks_;
+  }
+  /// The header of the chunk in which what a slot of the program holds lies. nullptr: it lies in none.
+  [[nodiscard]] const void* chunk_of(std::size_t slot) {
+    const char* const address = self().slots_[slot].address;
+    if (address == nullptr) return nullptr;
+    const Placement place = self().heap_.placement(address);
+    return place.kind == Kind::slot ? place.header : nullptr;
   }
   /// What looks like a chunk of the same heap and class, in a list by itself. Its seal holds, for another place.
   [[nodiscard]] const char* forge_chunk_like(const Placement& place) {
