@@ -283,13 +283,13 @@ void Arena<S>::release_chunk(Chunk* chunk) {
   char* const slots = start + shape.slots_offset;
   const std::size_t bytes = shape.chunk_bytes() - shape.slots_offset - constants_->page;
   sanitizer::mark_vacant(slots, bytes);
-  // Locked memory refuses all of these: it then stays as it is, and the chunk serves its class again all the same.
+  // Locked memory refuses all of these: it then stays, as zeroes, and the chunk serves again all the same.
 #if defined(STAVE_MUTANT_vacant_not_closed)
   const bool done = false;
 #else
   const bool done = constants_->options.fault_vacant != 0 && close_slots(slots, bytes, entry.guard());
 #endif
-  if (!done) (void)pages.discard(slots, bytes);
+  if (!done && !pages.discard(slots, bytes) && shape.content_bytes != 0) sanitizer::zero_own(slots, bytes);
   (void)pages.discard(start, constants_->page);
   VacantPool& pool = pools_[cls];
   pool.starts[pool.count++] = address_of(start);

@@ -267,6 +267,22 @@ TYPED_TEST(ArenaOf, without_fault_vacant_memory_goes_and_may_be_read) {
   EXPECT_EQ(slots[4095], 0);
 }
 
+TEST(InstanceArena, vacant_memory_that_the_kernel_does_not_take_is_zero_when_it_serves_again) {
+  for (const bool advice : {true, false}) {
+    Fixture<InstanceStorage> fix(options_with(advice));
+    Chunk* const chunk = fix.acquire(64);
+    ASSERT_NE(chunk, nullptr);
+    char* const slots = fix.slots(chunk);
+    fill(slots, 4096, 7);
+    fix.fails = [] { return true; };
+    fix.arena.release_chunk(chunk);
+    fix.fails = nullptr;
+    Chunk* const again = fix.acquire(64);
+    ASSERT_EQ(again->start(), chunk->start());
+    EXPECT_TRUE(std::all_of(fix.slots(again), fix.slots(again) + 4096, [](char byte) { return byte == 0; }));
+  }
+}
+
 TYPED_TEST(ArenaOf, without_guard_pages_none_is_laid_or_counted) {
   Options options = options_of(Profile::standard);
   options.guard_pages = 0;
