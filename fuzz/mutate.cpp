@@ -47,12 +47,14 @@ struct Records {
   }
 };
 
+constexpr std::size_t kSmallClasses = 24;
+
+std::uint32_t random_edge(Dice& dice, std::size_t classes) {
+  return props::class_edge(dice.below(classes), static_cast<int>(dice.below(3)) - 1);
+}
+
 /// Most are small: a page that is touched, or a mapping, takes as long as the whole life of a small allocation.
 std::uint32_t edge_argument(Dice& dice) {
-  constexpr std::size_t kSmallClasses = 24;
-  const auto edge = [&dice](std::size_t classes) {
-    return props::class_edge(dice.below(classes), static_cast<int>(dice.below(3)) - 1);
-  };
   switch (dice.below(16)) {
     case 0:
       return props::huge_size(dice.below(32));
@@ -63,13 +65,13 @@ std::uint32_t edge_argument(Dice& dice) {
     case 3:
       return 0xC000'0000U | dice.below(4096);
     case 4:
-      return edge(64);
+      return random_edge(dice, 64);
     case 5:
     case 6:
     case 7:
       return props::literal_size(dice.below(1024));
     default:
-      return edge(kSmallClasses);
+      return random_edge(dice, kSmallClasses);
   }
 }
 
@@ -178,6 +180,33 @@ void cut_piles(const Records& program, Dice& dice) {
   }
 }
 
+/// Whether what an argument asks for may take pages of its own.
+bool is_large(std::uint32_t argument) {
+  constexpr std::uint32_t kMostLiteral = 4096;
+  const std::uint32_t kind = argument >> 28U;
+  if (kind >= 4 && kind <= 6) return ((argument >> 2U) & 0x3FFU) >= kSmallClasses;
+  if (kind == 14) return (argument & 0x0FFF'FFFFU) > kMostLiteral;
+  return kind >= 7 && kind <= 12;
+}
+
+/// Most programs have few large allocations, for the same reason. Another one asks for what the program asks for
+/// elsewhere: what is freed and what is allocated meet where their sizes do.
+void cut_large(const Records& program, Dice& dice) {
+  constexpr unsigned kUncutOnceIn = 16;
+  if (program.count == 0 || dice.below(kUncutOnceIn) == 0) return;
+  const props::Header header = props::decode_header(program.data, kRecordBytes);
+  const auto asks = [](const Op& op) { return op.code <= OpCode::memalign_op || op.code == OpCode::pile_up; };
+  unsigned most = dice.below(4);
+  for (std::size_t i = 0; i != program.count; ++i) {
+    Op op = props::decode_op(header, program.at(i));
+    if (!asks(op) || !is_large(op.argument) || most-- != 0) continue;
+    most = 0;
+    const Op other = props::decode_op(header, program.at(dice.below(program.count)));
+    op.argument = asks(other) && !is_large(other.argument) ? other.argument : random_edge(dice, kSmallClasses);
+    props::encode_op(header, op, program.at(i));
+  }
+}
+
 }  // namespace
 
 std::size_t mutate_program(std::uint8_t* data, std::size_t size, std::size_t max_size, unsigned seed,
@@ -266,6 +295,7 @@ std::size_t mutate_program(std::uint8_t* data, std::size_t size, std::size_t max
     }
   }
   cut_piles(program, dice);
+  cut_large(program, dice);
   return (program.count + 1) * kRecordBytes;
 }
 

@@ -115,12 +115,12 @@ class PairHeap {
  public:
   static constexpr bool kPoisons = true;
 
-  explicit PairHeap(const props::HeapSetup& setup)
-      : stave_(setup), tight_(setup.region_bytes < props::region_bytes_for(props::Header())) {}
+  explicit PairHeap(const props::HeapSetup& setup) : stave_(setup), tight_(is_tight(setup)) {}
 
-  void reset(std::uint64_t seed) {
+  void reset(const props::HeapSetup& setup) {
     expect(twins_.count() == 0, "what a program allocated it frees");
-    stave_.reset(seed);
+    tight_ = is_tight(setup);
+    stave_.reset(setup);
   }
 
   [[nodiscard]] void* allocate(unsigned thread, std::size_t size) {
@@ -212,6 +212,10 @@ class PairHeap {
   [[nodiscard]] props::Failures& failures() { return stave_.failures(); }
 
  private:
+  [[nodiscard]] static bool is_tight(const props::HeapSetup& setup) {
+    return setup.region_bytes < props::region_bytes_for(props::Header());
+  }
+
   struct Answer {
     void* pointer;
     int error;
@@ -276,7 +280,7 @@ class PairHeap {
   }
 
   props::StaveHeap stave_;
-  const bool tight_;
+  bool tight_;
   Libc libc_;
   Twins twins_;
   std::uint64_t injected_ = 0;

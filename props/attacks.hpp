@@ -360,8 +360,9 @@ class Attacks<Self, H> {
       if (can_be_read(guard)) self().fail("P14 a guard can be read", guard, "beside %p", slot.address);
     }
   }
-  /// The kernel reads it, or says that it cannot.
-  [[nodiscard]] static bool can_be_read(const char* address) {
+  /// The kernel reads it, or says that it cannot; unless the heap knows.
+  [[nodiscard]] bool can_be_read(const char* address) const {
+    if (!self().heap_.is_open(address)) return false;
     char byte = 0;
     const iovec here{&byte, 1};
     const iovec there{const_cast<char*>(address), 1};

@@ -112,7 +112,8 @@ struct HeapSetup {
   bool guard_by_protect = false;
   unsigned threads = 1;
   bool threads_borrow = false;
-  std::size_t page_bytes = 0;  ///< 0: the machine's
+  std::size_t page_bytes = 0;   ///< 0: the machine's
+  bool pretend_guards = false;  ///< nothing faults; is_open says what would
 };
 
 struct HeapCounts {

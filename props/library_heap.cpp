@@ -61,7 +61,7 @@ LibraryHeap::LibraryHeap(const HeapSetup&) {
   static_cast<void>(sched_setaffinity(0, sizeof here, &here));
 }
 
-void LibraryHeap::reset(std::uint64_t) {
+void LibraryHeap::reset(const HeapSetup&) {
   malloc_trim(0);
   before_ = statistics();
 }

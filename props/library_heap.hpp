@@ -31,7 +31,7 @@ class LibraryHeap {
   LibraryHeap& operator=(const LibraryHeap&) = delete;
 
   /// What is allocated now is not the program's.
-  void reset(std::uint64_t);
+  void reset(const HeapSetup&);
 
   [[nodiscard]] void* allocate(unsigned thread, std::size_t size);
   [[nodiscard]] void* allocate_zeroed(unsigned thread, std::size_t count, std::size_t size);

@@ -36,7 +36,9 @@ TEST_P(Realloc, keeps_contents_from_every_class_to_every_class) {
   const auto runner = std::make_unique<Runner<StaveHeap, fuzz::FlatModel>>(heap, stave_sizes(), Thoroughness::sampled);
   const std::vector<std::size_t> sizes = interesting_sizes();
   for (const std::size_t from : sizes) {
-    heap.reset(from + 1);
+    HeapSetup setup = setup_for(header);
+    setup.seed = from + 1;
+    heap.reset(setup);
     runner->begin(header);
     for (const std::size_t to : sizes) {
       for (const std::uint8_t thread : {std::uint8_t{0}, std::uint8_t{1}}) {

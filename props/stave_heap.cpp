@@ -12,7 +12,7 @@ static_assert(static_cast<unsigned>(Profile::light) == 0 && static_cast<unsigned
               "headers number the profiles as Profile does");
 static_assert(kMaxThreads <= Instance::kMaxThreads);
 
-StaveHeap::StaveHeap(const HeapSetup& setup) {
+InstanceConfig StaveHeap::config_of(const HeapSetup& setup) {
   InstanceConfig config;
   config.region_bytes = setup.region_bytes;
   config.seed = setup.seed;
@@ -20,7 +20,7 @@ StaveHeap::StaveHeap(const HeapSetup& setup) {
   config.samples = config.profile == Profile::fuzz;  // of all allocations, as far as a quarter of the region reaches
   config.use_guard_advice = !setup.guard_by_protect;
   config.page_bytes = setup.page_bytes;
-  config.keep_pages = true;
+  config.pretend_guards = setup.pretend_guards;
   config.threads = setup.threads;
   config.threads_borrow = setup.threads_borrow;
   config.context = this;
@@ -33,9 +33,20 @@ StaveHeap::StaveHeap(const HeapSetup& setup) {
   config.on_yield = [](void* context, const char* point) {
     static_cast<StaveHeap*>(context)->interrupter_.pass(point);
   };
-  instance_ = Instance::create(config);
+  return config;
+}
+
+StaveHeap::StaveHeap(const HeapSetup& setup) : instance_(Instance::create(config_of(setup))) {
   if (instance_ == nullptr) {
     std::perror("stave: cannot make an instance");
+    std::abort();
+  }
+}
+
+void StaveHeap::reset(const HeapSetup& setup) {
+  failures_.clear();
+  if (!instance_->reset(config_of(setup))) {
+    std::perror("stave: cannot reset an instance");
     std::abort();
   }
 }

@@ -38,11 +38,8 @@ class StaveHeap {
   StaveHeap(const StaveHeap&) = delete;
   StaveHeap& operator=(const StaveHeap&) = delete;
 
-  /// Only the seed may differ from the setup that the heap was made with.
-  void reset(std::uint64_t seed) {
-    failures_.clear();
-    instance_->reset(seed);
-  }
+  /// The region may be no larger than in the setup that the heap was made with, and guards are pretended as then.
+  void reset(const HeapSetup& setup);
 
   [[nodiscard]] void* allocate(unsigned thread, std::size_t size) { return instance_->allocate(thread, size); }
   [[nodiscard]] void* allocate_zeroed(unsigned thread, std::size_t count, std::size_t size) {
@@ -77,6 +74,7 @@ class StaveHeap {
     return {result.invariant, result.where};
   }
   [[nodiscard]] Placement placement(const void* address) const { return instance_->placement(address); }
+  [[nodiscard]] bool is_open(const void* address) const { return instance_->is_open(address); }
   [[nodiscard]] char* region() const { return instance_->region(); }
   [[nodiscard]] std::size_t region_bytes() const { return instance_->region_bytes(); }
   [[nodiscard]] Escape& escape() { return escape_; }
@@ -85,6 +83,8 @@ class StaveHeap {
   [[nodiscard]] Instance& instance() { return *instance_; }
 
  private:
+  [[nodiscard]] InstanceConfig config_of(const HeapSetup& setup);
+
   Instance* instance_ = nullptr;
   Escape escape_;
   Failures failures_;

@@ -9,7 +9,6 @@
 namespace stave {
 namespace {
 
-constexpr std::size_t kFirstSpanBytes = std::size_t{1} << 20;  // of one-unit chunks: what a small program needs
 constexpr std::size_t kLargestSpanBytes = std::size_t{64} << 20;
 constexpr std::size_t kMetadataBlock = kUnit;
 constexpr std::uint64_t kMappingsPerPair = 4;  // a protected page splits a mapping in three
@@ -162,7 +161,7 @@ template <class S>
 bool Arena<S>::add_span(std::uint32_t units_log2) {
   const std::size_t chunk_bytes = kUnit << units_log2;
   // An eighth of what there is: few mappings do, and not much is mapped in vain, which core dumps would show.
-  const std::size_t least = units_log2 == 0 ? kFirstSpanBytes : chunk_bytes;
+  const std::size_t least = units_log2 == 0 ? S::kFirstSpanBytes : chunk_bytes;
   const std::size_t wanted = std::clamp(std::bit_floor(span_bytes_[units_log2] / 8), least, kLargestSpanBytes);
   for (std::size_t bytes = wanted; bytes >= chunk_bytes; bytes /= 2) {
     auto* const start = static_cast<char*>(pages.map(bytes, random_place(bytes)));

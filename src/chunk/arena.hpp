@@ -20,11 +20,14 @@ struct ProcessStorage {
   using Pages = KernelPages;
   using Registry = SparseRegistry;
   static constexpr bool kProcess = true;  ///< signals are blocked in critical sections
+  /// Of chunks of one unit: what a small program needs.
+  static constexpr std::size_t kFirstSpanBytes = std::size_t{1} << 20;
 };
 struct InstanceStorage {
   using Pages = RegionPages;
   using Registry = FlatRegistry;
   static constexpr bool kProcess = false;
+  static constexpr std::size_t kFirstSpanBytes = 4 * kUnit;
 };
 
 /// Address space mapped at once and cut into chunks of one length.

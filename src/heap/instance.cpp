@@ -79,19 +79,24 @@ void* or_no_memory(void* pointer) {
   return pointer;
 }
 
+[[nodiscard]] bool is_good(const InstanceConfig& config) {
+  return config.threads != 0 && config.threads <= Instance::kMaxThreads && config.region_bytes != 0 &&
+         config.region_bytes <= SIZE_MAX / 4 && (config.page_bytes == 0 || is_page_size(config.page_bytes)) &&
+         config.page_bytes % page_size() == 0;
+}
+
 }  // namespace
 
 Instance* Instance::create(const InstanceConfig& config) {
-  if (config.threads == 0 || config.threads > kMaxThreads || config.region_bytes == 0 ||
-      config.region_bytes > SIZE_MAX / 4 || (config.page_bytes != 0 && !is_page_size(config.page_bytes)) ||
-      config.page_bytes % page_size() != 0) {
+  if (!is_good(config)) {
     errno = EINVAL;
     return nullptr;
   }
   const std::size_t region = align_up(config.region_bytes, kUnit);
   const std::size_t units = region / kUnit;
   const std::size_t used_at = align_up(sizeof(Body), kLine);
-  const std::size_t entries_at = align_up(used_at + align_up(units, 64) / 8, kLine);
+  const std::size_t closed_at = align_up(used_at + align_up(units, 64) / 8, kLine);
+  const std::size_t entries_at = align_up(closed_at + units * sizeof(std::uint16_t), kLine);
   const std::size_t own = align_up(entries_at + units * sizeof(std::uint64_t), kUnit);
   KernelPages kernel;
   void* const mapping = kernel.map(own + region, 0);
@@ -107,7 +112,9 @@ Instance* Instance::create(const InstanceConfig& config) {
   b->used = reinterpret_cast<std::uint64_t*>(static_cast<char*>(mapping) + used_at);
   b->entries = reinterpret_cast<std::atomic<std::uint64_t>*>(static_cast<char*>(mapping) + entries_at);
   RegionPages pages;
-  pages.start(static_cast<char*>(mapping) + own, units, b->used, fails, &b->config);
+  auto* const closed = reinterpret_cast<std::uint16_t*>(static_cast<char*>(mapping) + closed_at);
+  pages.start(static_cast<char*>(mapping) + own, units, b->used, config.pretend_guards ? closed : nullptr, fails,
+              &b->config);
   start(*b, config.seed, pages);
   return reinterpret_cast<Instance*>(b);
 }
@@ -120,12 +127,25 @@ void Instance::destroy(Instance* instance) {
 }
 
 void Instance::reset(std::uint64_t seed) {
+  InstanceConfig config = body(this).config;
+  config.seed = seed;
+  (void)reset(config);
+}
+
+bool Instance::reset(const InstanceConfig& config) {
   Body& b = body(this);
+  const std::size_t region = align_up(config.region_bytes, kUnit);
+  if (!is_good(config) || region > b.mapping_bytes - b.own_bytes || config.pretend_guards != b.config.pretend_guards) {
+    errno = EINVAL;
+    return false;
+  }
   RegionPages pages = b.allocator.arena.pages;
-  const std::size_t dirtied =
-      pages.reset(b.config.keep_pages ? RegionPages::OnReset::clear : RegionPages::OnReset::give_back);
+  b.config = config;
+  b.config.region_bytes = region;
+  const std::size_t dirtied = pages.reset(region / kUnit);
   for (std::size_t unit = 0; unit != dirtied; ++unit) b.entries[unit].store(0, std::memory_order_relaxed);
-  start(b, seed, pages);
+  start(b, config.seed, pages);
+  return true;
 }
 
 void* Instance::allocate(unsigned thread, Request request) {
@@ -194,6 +214,8 @@ bool Instance::trim(unsigned thread) {
 
 VerifyResult Instance::verify() const { return body(this).allocator.verify(); }
 Stats Instance::stats() const { return body(this).allocator.stats(); }
+bool Instance::is_open(const void* address) const { return body(this).allocator.arena.pages.is_open(address); }
+
 Placement Instance::placement(const void* address) const {
   const Body& b = body(this);
   auto& allocator = const_cast<Allocator<InstanceStorage>&>(b.allocator);

@@ -36,9 +36,9 @@ struct InstanceConfig {
   bool threads_borrow = false;
   /// Guarded samples, as often as the profile says; they take a quarter of the region at most. false: none.
   bool samples = false;
-  /// reset() clears pages instead of giving them back: faster, but until the instance maps them again they can be
-  /// touched without a fault.
-  bool keep_pages = false;
+  /// No access is ended: guards and what is given back are only noted, and is_open says what would fault. Much faster
+  /// where instances are reset often.
+  bool pretend_guards = false;
   /// Whatever the profile says, sanitizers see what they can: no two allocations lie side by side, nothing is left in a
   /// freed slot, and guard pages are known to the kernel as mappings without access.
   bool watched = false;
@@ -98,6 +98,9 @@ class Instance {
   /// Brings the instance to the state after create(), with another seed; costs about the pages that were dirtied.
   /// Allowed after a fault, and from a frame to which on_fault jumped.
   void reset(std::uint64_t seed);
+  /// The same with another configuration. false with EINVAL, and nothing changed: it is bad, its region is larger than
+  /// at creation, or guards are not pretended as then.
+  [[nodiscard]] bool reset(const InstanceConfig& config);
 
   [[nodiscard]] void* allocate(unsigned thread, Request request);
   [[nodiscard]] void* allocate_zeroed(unsigned thread, std::size_t count, std::size_t size);
@@ -121,6 +124,8 @@ class Instance {
   [[nodiscard]] VerifyResult verify() const;
   [[nodiscard]] Stats stats() const;
   [[nodiscard]] Placement placement(const void* address) const;
+  /// Whether an address may be touched, if guards are pretended. True if they are not: the kernel knows.
+  [[nodiscard]] bool is_open(const void* address) const;
   /// What a report would say of an address, without a fault.
   [[nodiscard]] FaultRecord describe(const void* address) const;
 

@@ -136,19 +136,79 @@ TEST(Instance, reset_is_a_new_instance_with_that_seed) {
   }
 }
 
-TEST(Instance, memory_after_reset_is_as_fresh_as_after_create) {
-  const Owned instance = make({.region_bytes = 16 << 20});
-  ASSERT_NE(instance, nullptr);
-  for (int round = 0; round != 3; ++round) {
-    for (const std::size_t size : Sizes{64, 5000, 300'000}) {
-      for (int i = 0; i != 10; ++i) {
-        auto* const block = static_cast<unsigned char*>(instance->allocate(0, size));
-        ASSERT_NE(block, nullptr);
-        for (std::size_t at = 0; at < size; at += 16) ASSERT_EQ(block[at], 0) << "what an earlier life left";
-        std::memset(block, 0xa5, size);
+TEST(Instance, reset_to_another_configuration_is_a_new_instance_of_it) {
+  constexpr std::size_t kRegion = 64 << 20;
+  for (const bool pretends : {false, true}) {
+    const Owned used = make({.region_bytes = kRegion, .threads = 2, .pretend_guards = pretends});
+    ASSERT_NE(used, nullptr);
+    for (const Profile profile : {Profile::light, Profile::fuzz, Profile::strict, Profile::standard}) {
+      for (const std::size_t region : {kRegion, kRegion / 2}) {
+        const InstanceConfig config{.region_bytes = region,
+                                    .seed = 11,
+                                    .profile = profile,
+                                    .use_guard_advice = region == kRegion,
+                                    .threads = 3,
+                                    .samples = profile == Profile::fuzz,
+                                    .pretend_guards = pretends};
+        const Owned fresh = make(config);
+        ASSERT_NE(fresh, nullptr);
+        ASSERT_TRUE(used->reset(config));
+        EXPECT_EQ(used->region_bytes(), region);
+        EXPECT_EQ(run_program(*used, 3), run_program(*fresh, 3));
+        EXPECT_TRUE(used->verify().ok());
       }
     }
-    instance->reset(static_cast<std::uint64_t>(round));
+    for (const InstanceConfig& bad :
+         {InstanceConfig{.region_bytes = kRegion + 1, .pretend_guards = pretends},
+          InstanceConfig{.region_bytes = kRegion, .pretend_guards = !pretends},
+          InstanceConfig{.region_bytes = kRegion, .threads = 0, .pretend_guards = pretends}}) {
+      void* const kept = used->allocate(0, 100);
+      errno = 0;
+      EXPECT_FALSE(used->reset(bad));
+      EXPECT_EQ(errno, EINVAL);
+      used->deallocate(0, kept);
+    }
+  }
+}
+
+TEST(Instance, guards_that_are_only_pretended_change_no_place_and_are_told) {
+  for (const bool advice : {true, false}) {
+    const Owned real = make({.use_guard_advice = advice, .threads = 3});
+    const Owned pretended = make({.use_guard_advice = advice, .threads = 3, .pretend_guards = true});
+    ASSERT_TRUE(real && pretended);
+    EXPECT_EQ(run_program(*real, 3), run_program(*pretended, 3));
+    for (Instance* const instance : {real.get(), pretended.get()}) {
+      auto* const large = static_cast<char*>(instance->allocate(0, 1'000'000));
+      ASSERT_NE(large, nullptr);
+      const std::size_t bytes = instance->usable_size(0, large);
+      EXPECT_TRUE(instance->is_open(large));
+      EXPECT_TRUE(instance->is_open(large + bytes - 1));
+      const bool is_real = instance == real.get();
+      for (char* const guard : {large - 1, large + bytes}) {
+        EXPECT_EQ(instance->is_open(guard), is_real);
+        EXPECT_EQ(test::read_end(guard) == -SIGSEGV, is_real);
+      }
+      instance->deallocate(0, large);
+      EXPECT_EQ(instance->is_open(large), is_real);
+    }
+  }
+}
+
+TEST(Instance, memory_after_reset_is_as_fresh_as_after_create) {
+  for (const bool pretends : {false, true}) {
+    const Owned instance = make({.region_bytes = 16 << 20, .pretend_guards = pretends});
+    ASSERT_NE(instance, nullptr);
+    for (int round = 0; round != 3; ++round) {
+      for (const std::size_t size : Sizes{64, 5000, 300'000}) {
+        for (int i = 0; i != 10; ++i) {
+          auto* const block = static_cast<unsigned char*>(instance->allocate(0, size));
+          ASSERT_NE(block, nullptr);
+          for (std::size_t at = 0; at < size; at += 16) ASSERT_EQ(block[at], 0) << "what an earlier life left";
+          std::memset(block, 0xa5, size);
+        }
+      }
+      instance->reset(static_cast<std::uint64_t>(round));
+    }
   }
 }
 

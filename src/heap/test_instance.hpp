@@ -65,7 +65,7 @@ class TestHeap {
     random.start(seed_from_number(setup.seed), 0);
     constants.draw_keys(random);
     allocator_->arena.pages.start(
-        region_, setup.units, used_.data(),
+        region_, setup.units, used_.data(), nullptr,
         [](void* context, unsigned char call) {
           auto& self = *static_cast<TestHeap*>(context);
           ++self.calls;

@@ -123,51 +123,125 @@ bool KernelPages::move(void* source, std::size_t bytes, void* target) {
   return succeeded(answer);
 }
 
-void RegionPages::start(char* region, std::size_t units, std::uint64_t* map, FailHook hook, void* context) {
+void PretendedPages::start(char* region, std::uint16_t* closed) {
+  region_ = region;
+  closed_ = closed;
+}
+
+void PretendedPages::reset(std::size_t bytes) {
+  std::memset(closed_, 0, bytes / kUnit * sizeof *closed_);
+  if (!discard(region_, bytes)) __builtin_trap();
+}
+
+bool PretendedPages::is_open(const void* at) const {
+  const std::size_t grain = grain_of(at);
+  constexpr std::size_t kInUnit = kUnit / kGrain;
+  return ((closed_[grain / kInUnit] >> (grain % kInUnit)) & 1U) == 0;
+}
+
+void PretendedPages::set_open(void* start, std::size_t bytes, bool open) {
+  constexpr std::size_t kInUnit = kUnit / kGrain;
+  const std::size_t first = grain_of(start);
+  for (std::size_t grain = first; grain != first + bytes / kGrain; ++grain) {
+    std::uint16_t& closed = closed_[grain / kInUnit];
+    const unsigned bit = 1U << (grain % kInUnit);
+    closed = static_cast<std::uint16_t>(open ? closed & ~bit : closed | bit);
+  }
+}
+
+// What is closed is emptied when it is opened again, which most of it never is.
+bool PretendedPages::withdraw(void* start, std::size_t bytes) {
+  set_open(start, bytes, false);
+  return true;
+}
+
+bool PretendedPages::permit(void* start, std::size_t bytes) {
+  char* const end = static_cast<char*>(start) + bytes;
+  for (char* at = static_cast<char*>(start); at != end;) {
+    char* const from = at;
+    while (at != end && !is_open(at)) at += kGrain;
+    const auto length = static_cast<std::size_t>(at - from);
+    if (length != 0 && !discard(from, length)) return false;
+    set_open(from, length, true);
+    while (at != end && is_open(at)) at += kGrain;
+  }
+  return true;
+}
+
+bool PretendedPages::renew(void* start, std::size_t bytes) { return withdraw(start, bytes) && permit(start, bytes); }
+
+bool PretendedPages::discard(void* start, std::size_t bytes) {
+  // What a sanitizer knows to be closed must not be written.
+  if constexpr (sanitizer::kActive) return kernel_.discard(start, bytes);
+  const std::size_t page = page_size();
+  const Vectors vectors = vectors_here();
+  const std::size_t looked_at = bytes < kMostLooked ? bytes : kMostLooked;
+  char* const end = static_cast<char*>(start) + bytes;
+  char* rest = static_cast<char*>(start) + looked_at;
+  std::size_t count = 0;
+  const bool is_known = for_each_resident(static_cast<char*>(start), looked_at, page, [&](char* at) {
+    if (count++ == kMostEmptied) rest = at;
+    // A page that was only read is all pages' page of zeroes, as long as nothing is written to it.
+    if (count <= kMostEmptied && !is_zero(at, page, vectors)) std::memset(at, 0, page);
+  });
+  if (!is_known) rest = static_cast<char*>(start);
+  return rest == end || kernel_.discard(rest, static_cast<std::size_t>(end - rest));
+}
+
+std::size_t PretendedPages::resident_bytes(const void* start, std::size_t bytes) {
+  const std::size_t page = page_size();
+  const Vectors vectors = vectors_here();
+  std::size_t resident = 0;
+  (void)for_each_resident(const_cast<char*>(static_cast<const char*>(start)), bytes, page, [&](char* at) {
+    if (is_open(at) && (sanitizer::kActive || !is_zero(at, page, vectors))) resident += page;
+  });
+  return resident;
+}
+
+bool PretendedPages::move(void* source, std::size_t bytes, void* target) {
+  if (!sanitizer::pages_may_move() || !renew(target, bytes)) return false;
+  const std::size_t page = page_size();
+  const Vectors vectors = vectors_here();
+  const bool is_known = for_each_resident(static_cast<char*>(source), bytes, page, [&](char* at) {
+    if (!sanitizer::kActive && is_zero(at, page, vectors)) return;
+    sanitizer::copy_own(static_cast<char*>(target) + (at - static_cast<char*>(source)), at, page);
+  });
+  return is_known && discard(source, bytes);
+}
+
+void RegionPages::start(char* region, std::size_t units, std::uint64_t* map, std::uint16_t* closed, FailHook hook,
+                        void* context) {
   region_ = region;
   units_ = units;
   used_ = map;
   hook_ = hook;
   context_ = context;
   high_water_ = 0;
-  open_ = 0;
-  (void)kernel_.withdraw(region, units * kUnit);
+  pretended_.start(region, closed);
+  if (closed == nullptr) (void)kernel_.withdraw(region, units * kUnit);
 }
 
-std::size_t RegionPages::reset(OnReset what) {
+std::size_t RegionPages::reset(std::size_t units) {
   const std::size_t dirtied = high_water_;
-  const std::size_t used = open_ > dirtied ? open_ : dirtied;
-  const bool kept = what == OnReset::clear && used <= kMostKept && reopen(used);
-  if (!kept && used != 0) {
-    sanitizer::mark_unmapped(region_, used * kUnit);
-    // A fresh mapping in place costs one call, whatever guards and protections lie in the range.
-    if (!kernel_.withdraw(region_, used * kUnit)) __builtin_trap();
-  }
-  open_ = kept ? used : 0;
+  const std::size_t bytes = dirtied * kUnit;
   std::memset(used_, 0, align_up(dirtied, 64) / 8);
+  units_ = units;
   high_water_ = 0;
-  guarded_ = false;
-  closed_ = false;
+  if (bytes == 0) return 0;
+  if (pretended_.started()) {
+    pretended_.reset(bytes);
+    sanitizer::mark_vacant(region_, bytes);
+  } else {
+    sanitizer::mark_unmapped(region_, bytes);
+    // A fresh mapping in place costs one call, whatever guards and protections lie in the range.
+    if (!kernel_.withdraw(region_, bytes)) __builtin_trap();
+  }
   return dirtied;
 }
 
-/// Brings the first units, all that were used, to the state after map. false: they may be in any state.
-bool RegionPages::reopen(std::size_t units) {
-  const std::size_t bytes = units * kUnit;
-  if (bytes == 0) return true;
-  if (guarded_ && !kernel_.guard_remove(region_, bytes)) return false;
-  if ((closed_ || units > open_) && !kernel_.permit(region_, bytes)) return false;
-  sanitizer::mark_mapped(region_, bytes);
-  const std::size_t page = page_size();
-  const Vectors vectors = vectors_here();
-  std::size_t count = 0;
-  const bool said = for_each_resident(region_, bytes, page, [&](char* start) {
-    // A page that was only read is all pages' page of zeroes, as long as nothing is written to it.
-    if (count++ < kMostCleared && !is_zero(start, page, vectors)) std::memset(start, 0, page);
-  });
-  if ((!said || count > kMostCleared) && !kernel_.discard(region_, bytes)) return false;
-  sanitizer::mark_vacant(region_, bytes);
-  return true;
+bool RegionPages::is_open(const void* at) const {
+  const std::size_t unit = static_cast<std::size_t>(static_cast<const char*>(at) - region_) / kUnit;
+  return !pretended_.started() || unit >= units_ || (is_used(unit) && pretended_.is_open(at));
 }
 
 bool RegionPages::fails(unsigned char call) const { return hook_ != nullptr && hook_(context_, call); }
@@ -190,7 +264,8 @@ void* RegionPages::map(std::size_t bytes, std::uintptr_t hint) {
     if (run != count) continue;
     const std::size_t first = unit + 1 - count;
     char* const start = region_ + first * kUnit;
-    if (unit >= open_ && !kernel_.permit(start, count * kUnit)) return nullptr;
+    const bool is_fresh = pretended_.started() && first >= high_water_;
+    if (!is_fresh && !ask([&](auto& pages) { return pages.permit(start, count * kUnit); })) return nullptr;
     set_used(first, count, true);
     if (unit >= high_water_) high_water_ = unit + 1;
     sanitizer::mark_mapped(start, count * kUnit);
@@ -200,37 +275,39 @@ void* RegionPages::map(std::size_t bytes, std::uintptr_t hint) {
 }
 
 bool RegionPages::unmap(void* start, std::size_t bytes) {
-  if (fails(kUnmap) || !kernel_.withdraw(start, align_up(bytes, kUnit))) return false;
-  sanitizer::mark_vacant(start, align_up(bytes, kUnit));
-  const std::size_t first = static_cast<std::size_t>(static_cast<char*>(start) - region_) / kUnit;
-  set_used(first, align_up(bytes, kUnit) / kUnit, false);
-  if (first < open_) open_ = first;
+  const std::size_t whole = align_up(bytes, kUnit);
+  if (fails(kUnmap) || !ask([&](auto& pages) { return pages.withdraw(start, whole); })) return false;
+  sanitizer::mark_vacant(start, whole);
+  set_used(static_cast<std::size_t>(static_cast<char*>(start) - region_) / kUnit, whole / kUnit, false);
   return true;
 }
 
 bool RegionPages::withdraw(void* start, std::size_t bytes) {
-  closed_ = true;
-  return !fails(kMap) && kernel_.withdraw(start, bytes);
+  return !fails(kMap) && ask([&](auto& pages) { return pages.withdraw(start, bytes); });
 }
-bool RegionPages::renew(void* start, std::size_t bytes) { return !fails(kMap) && kernel_.renew(start, bytes); }
-bool RegionPages::permit(void* start, std::size_t bytes) { return !fails(kProtect) && kernel_.permit(start, bytes); }
+bool RegionPages::renew(void* start, std::size_t bytes) {
+  return !fails(kMap) && ask([&](auto& pages) { return pages.renew(start, bytes); });
+}
+bool RegionPages::permit(void* start, std::size_t bytes) {
+  return !fails(kProtect) && ask([&](auto& pages) { return pages.permit(start, bytes); });
+}
 bool RegionPages::forbid(void* start, std::size_t bytes) {
-  closed_ = true;
-  return !fails(kProtect) && kernel_.forbid(start, bytes);
+  return !fails(kProtect) && ask([&](auto& pages) { return pages.forbid(start, bytes); });
 }
-bool RegionPages::discard(void* start, std::size_t bytes) { return !fails(kDiscard) && kernel_.discard(start, bytes); }
+bool RegionPages::discard(void* start, std::size_t bytes) {
+  return !fails(kDiscard) && ask([&](auto& pages) { return pages.discard(start, bytes); });
+}
 bool RegionPages::guard_install(void* start, std::size_t bytes) {
-  guarded_ = true;
-  return !fails(kGuardInstall) && kernel_.guard_install(start, bytes);
+  return !fails(kGuardInstall) && ask([&](auto& pages) { return pages.guard_install(start, bytes); });
 }
 bool RegionPages::guard_remove(void* start, std::size_t bytes) {
-  return !fails(kGuardRemove) && kernel_.guard_remove(start, bytes);
+  return !fails(kGuardRemove) && ask([&](auto& pages) { return pages.guard_remove(start, bytes); });
 }
 std::size_t RegionPages::resident_bytes(const void* start, std::size_t bytes) {
-  return kernel_.resident_bytes(start, bytes);
+  return ask([&](auto& pages) { return pages.resident_bytes(start, bytes); });
 }
 bool RegionPages::move(void* source, std::size_t bytes, void* target) {
-  return !fails(kRemap) && kernel_.move(source, bytes, target);
+  return !fails(kRemap) && ask([&](auto& pages) { return pages.move(source, bytes, target); });
 }
 
 }  // namespace stave

@@ -57,20 +57,58 @@ class KernelPages {
   [[nodiscard]] bool move(void* source, std::size_t bytes, void* target);
 };
 
+/// The same contract for pages that are mapped once, readable and writable, and never change: what ends access is only
+/// noted, and pages are emptied by writing zeroes over them. Then nearly nothing is asked of the kernel, which takes
+/// most of a short life. Whoever acts on these pages asks is_open.
+class PretendedPages {
+ public:
+  /// \param closed  a number for each unit from `region` on, zeroed, for the use of this object.
+  void start(char* region, std::uint16_t* closed);
+  [[nodiscard]] bool started() const { return closed_ != nullptr; }
+  /// Makes the first `bytes` zero, and grants access to them.
+  void reset(std::size_t bytes);
+  [[nodiscard]] bool is_open(const void* at) const;
+
+  bool withdraw(void* start, std::size_t bytes);
+  [[nodiscard]] bool renew(void* start, std::size_t bytes);
+  /// Contents do not outlive forbid.
+  [[nodiscard]] bool permit(void* start, std::size_t bytes);
+  bool forbid(void* start, std::size_t bytes) { return withdraw(start, bytes); }
+  [[nodiscard]] bool discard(void* start, std::size_t bytes);
+  bool guard_install(void* start, std::size_t bytes) { return withdraw(start, bytes); }
+  [[nodiscard]] bool guard_remove(void* start, std::size_t bytes) { return permit(start, bytes); }
+  /// As if only what is not zero had memory: what stayed from an earlier life must not be seen.
+  [[nodiscard]] std::size_t resident_bytes(const void* start, std::size_t bytes);
+  [[nodiscard]] bool move(void* source, std::size_t bytes, void* target);
+
+ private:
+  static constexpr std::size_t kGrain = 4096;
+  /// The machine's pages that are emptied by hand at most, and bytes of which it is asked which pages have memory.
+  static constexpr std::size_t kMostEmptied = 512;
+  static constexpr std::size_t kMostLooked = 256 * kUnit;
+
+  [[nodiscard]] std::size_t grain_of(const void* at) const {
+    return static_cast<std::size_t>(static_cast<const char*>(at) - region_) / kGrain;
+  }
+  void set_open(void* start, std::size_t bytes, bool open);
+
+  char* region_ = nullptr;
+  std::uint16_t* closed_ = nullptr;  ///< of each unit, a bit for each grain without access
+  KernelPages kernel_;
+};
+
 /// Pages out of one region that was reserved beforehand: what an instance runs on. Place follows from the calls alone.
 class RegionPages {
  public:
   using FailHook = bool (*)(void* context, unsigned char call);
 
-  /// \param region  `units` units, aligned at kUnit. What is not in use of it has no access.
+  /// \param region  `units` units, aligned at kUnit, readable and writable.
   /// \param map     `units` bits for the use of this object, zeroed, in whole words.
-  void start(char* region, std::size_t units, std::uint64_t* map, FailHook hook, void* context);
-  enum class OnReset : std::uint8_t {
-    give_back,  ///< all is as it was after start
-    clear,      ///< the same for who keeps to what it maps; but pages stay, as zeroes, and may be touched before
-  };
-  /// Forgets everything. \return how many units were in use since the last time.
-  std::size_t reset(OnReset what = OnReset::give_back);
+  /// \param closed  `units` numbers for the use of this object, zeroed, if access is pretended; nullptr if not.
+  void start(char* region, std::size_t units, std::uint64_t* map, std::uint16_t* closed, FailHook hook, void* context);
+  /// Forgets everything. \param units  at most as many as at the start. \return how many were in use since the last
+  /// time.
+  std::size_t reset(std::size_t units);
 
   [[nodiscard]] void* map(std::size_t bytes, std::uintptr_t hint);
   [[nodiscard]] bool unmap(void* start, std::size_t bytes);
@@ -84,15 +122,18 @@ class RegionPages {
   [[nodiscard]] std::size_t resident_bytes(const void* start, std::size_t bytes);
   [[nodiscard]] bool move(void* source, std::size_t bytes, void* target);
 
+  /// Whether an address of the region may be touched as far as is known here: always, if access is not pretended.
+  [[nodiscard]] bool is_open(const void* at) const;
+
   [[nodiscard]] char* region() const { return region_; }
   [[nodiscard]] std::size_t units() const { return units_; }
 
  private:
-  /// Units and pages that are cleared at most: beyond them fresh ones are cheaper.
-  static constexpr std::size_t kMostKept = 256;
-  static constexpr std::size_t kMostCleared = 512;
-
-  [[nodiscard]] bool reopen(std::size_t units);
+  /// Calls `call` with the pages that there are.
+  template <class Call>
+  auto ask(Call call) {
+    return pretended_.started() ? call(pretended_) : call(kernel_);
+  }
   [[nodiscard]] bool fails(unsigned char call) const;
   [[nodiscard]] bool is_used(std::size_t unit) const { return ((used_[unit / 64] >> (unit % 64)) & 1) != 0; }
   void set_used(std::size_t first, std::size_t count, bool used);
@@ -100,13 +141,11 @@ class RegionPages {
   char* region_ = nullptr;
   std::size_t units_ = 0;
   std::size_t high_water_ = 0;  ///< no unit from here on was ever used since the last reset
-  std::size_t open_ = 0;        ///< units before it that are not in use are zero and may be touched
-  bool guarded_ = false;        ///< guards may lie
-  bool closed_ = false;         ///< access may be forbidden to what is in use
   std::uint64_t* used_ = nullptr;
   FailHook hook_ = nullptr;
   void* context_ = nullptr;
   KernelPages kernel_;
+  PretendedPages pretended_;
 };
 
 /// The page size of this machine.

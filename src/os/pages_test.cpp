@@ -35,9 +35,9 @@ class Region {
  public:
   static constexpr std::size_t kUnits = 70;  // more than a word of the bitmap
 
-  Region() {
+  explicit Region(bool pretends = false) {
     region_ = static_cast<char*>(kernel_.map(kUnits * kUnit, 0));
-    pages.start(region_, kUnits, map_, fails, this);
+    pages.start(region_, kUnits, map_, pretends ? closed_ : nullptr, fails, this);
   }
   ~Region() { (void)kernel_.unmap(region_, kUnits * kUnit); }
   Region(const Region&) = delete;
@@ -58,6 +58,7 @@ class Region {
 
   KernelPages kernel_;
   char* region_ = nullptr;
+  std::uint16_t closed_[kUnits] = {};
   std::uint64_t map_[2] = {};
 };
 
@@ -306,7 +307,7 @@ TEST(RegionPages, what_is_not_in_use_faults) {
   EXPECT_EQ(first[kUnit], 7);
   ASSERT_EQ(region.pages.map(kUnit, 0), first);
   EXPECT_TRUE(is_zero(first, kUnit));
-  (void)region.pages.reset();
+  (void)region.pages.reset(Region::kUnits);
   EXPECT_EQ(read_end(first), -SIGSEGV) << "reset";
 }
 
@@ -322,52 +323,108 @@ TEST(RegionPages, reset_forgets_guards_contents_and_places) {
   auto* const last = static_cast<char*>(region.pages.map(67 * kUnit, 0));
   ASSERT_NE(last, nullptr);
   last[67 * kUnit - 1] = 7;
-  EXPECT_EQ(region.pages.reset(), Region::kUnits);
+  EXPECT_EQ(region.pages.reset(Region::kUnits), Region::kUnits);
   EXPECT_EQ(region.pages.map(Region::kUnits * kUnit, 0), region.first());
   EXPECT_TRUE(is_zero(region.first(), Region::kUnits * kUnit));
-  EXPECT_EQ(region.pages.reset(), Region::kUnits);
-  EXPECT_EQ(region.pages.reset(), 0U);
+  EXPECT_EQ(region.pages.reset(Region::kUnits), Region::kUnits);
+  EXPECT_EQ(region.pages.reset(Region::kUnits), 0U);
   ASSERT_NE(region.pages.map(2 * kUnit, 0), nullptr);
-  EXPECT_EQ(region.pages.reset(), 2U);
+  EXPECT_EQ(region.pages.reset(Region::kUnits), 2U);
 }
 
-TEST(RegionPages, clearing_leaves_zeroes_whatever_lay_there) {
+TEST(RegionPages, what_ends_access_empties_and_what_grants_it_finds_zeroes) {
   const std::size_t page = page_size();
-  for (const std::size_t units : {3U, 69U}) {  // few pages are written over, many are given back
-    Region region;
-    for (int round = 0; round != 3; ++round) {
-      auto* const start = static_cast<char*>(region.pages.map(units * kUnit, 0));
-      ASSERT_EQ(start, region.first());
-      ASSERT_TRUE(is_zero(start, units * kUnit));
-      std::memset(start, 7, units * kUnit);
-      ASSERT_TRUE(region.pages.forbid(start + page, page));
-      (void)region.pages.guard_install(start + 2 * page, page);
-      ASSERT_TRUE(region.pages.withdraw(start + kUnit, kUnit));
-      if (round == 1) {
-        ASSERT_TRUE(region.pages.unmap(start + 2 * kUnit, kUnit));
-      }
-      EXPECT_EQ(region.pages.reset(RegionPages::OnReset::clear), units);
+  for (const bool pretends : {false, true}) {
+    Region region(pretends);
+    const auto can_touch = [&](const char* at) {
+      return pretends ? region.pages.is_open(at) : read_end(at) != -SIGSEGV;
+    };
+    auto* const start = static_cast<char*>(region.pages.map(3 * kUnit, 0));
+    ASSERT_EQ(start, region.first());
+    std::memset(start, 7, 3 * kUnit);
+    ASSERT_TRUE(region.pages.withdraw(start + page, page));
+    EXPECT_FALSE(can_touch(start + page));
+    EXPECT_FALSE(can_touch(start + 2 * page - 1));
+    EXPECT_TRUE(can_touch(start + page - 1));
+    EXPECT_EQ(start[2 * page], 7);
+    ASSERT_TRUE(region.pages.forbid(start + 3 * page, page));
+    EXPECT_FALSE(can_touch(start + 3 * page));
+    if (region.pages.guard_install(start + 5 * page, page)) {
+      EXPECT_FALSE(can_touch(start + 5 * page));
+      ASSERT_TRUE(region.pages.guard_remove(start + 5 * page, page));
+      EXPECT_TRUE(is_zero(start + 5 * page, page));
     }
-    EXPECT_EQ(region.pages.reset(), 0U);
-    EXPECT_EQ(read_end(region.first() + page), -SIGSEGV) << "given back";
-    ASSERT_NE(region.pages.map(units * kUnit, 0), nullptr);
-    EXPECT_TRUE(is_zero(region.first(), units * kUnit));
+    ASSERT_TRUE(region.pages.discard(start + 7 * page, page));
+    EXPECT_TRUE(is_zero(start + 7 * page, page));
+    EXPECT_EQ(start[8 * page], 7);
+    ASSERT_TRUE(region.pages.withdraw(start + kUnit, kUnit));
+    EXPECT_FALSE(can_touch(start + kUnit));
+    ASSERT_TRUE(region.pages.unmap(start + 2 * kUnit, kUnit));
+    EXPECT_FALSE(can_touch(start + 2 * kUnit));
+    // What is opened again is as fresh, and what lies between keeps its contents.
+    ASSERT_TRUE(region.pages.permit(start + page, 2 * page));
+    EXPECT_TRUE(can_touch(start + page));
+    EXPECT_TRUE(is_zero(start + page, page));
+    EXPECT_EQ(start[2 * page], 7);
+    ASSERT_TRUE(region.pages.renew(start + kUnit, kUnit));
+    EXPECT_TRUE(can_touch(start + kUnit));
+    EXPECT_TRUE(is_zero(start + kUnit, kUnit));
+    ASSERT_EQ(region.pages.map(kUnit, 0), start + 2 * kUnit);
+    EXPECT_TRUE(can_touch(start + 2 * kUnit));
+    EXPECT_TRUE(is_zero(start + 2 * kUnit, kUnit));
   }
 }
 
-TEST(RegionPages, what_was_unmapped_is_open_when_it_is_mapped_again) {
-  Region region;
-  for (int round = 0; round != 3; ++round) {
-    auto* const start = static_cast<char*>(region.pages.map(3 * kUnit, 0));
-    ASSERT_EQ(start, region.first());
-    ASSERT_TRUE(is_zero(start, 3 * kUnit));
-    std::memset(start, 7, 3 * kUnit);
-    ASSERT_TRUE(region.pages.unmap(start + kUnit, kUnit));
-    if (round == 1) {
-      ASSERT_EQ(region.pages.map(kUnit, 0), start + kUnit);
-      ASSERT_TRUE(is_zero(start + kUnit, kUnit));
+TEST(RegionPages, reset_leaves_zeroes_whatever_lay_there) {
+  const std::size_t page = page_size();
+  for (const bool pretends : {false, true}) {
+    for (const std::size_t units : {3U, 69U}) {  // few pages are written over, many are given back
+      Region region(pretends);
+      for (int round = 0; round != 3; ++round) {
+        auto* const start = static_cast<char*>(region.pages.map(units * kUnit, 0));
+        ASSERT_EQ(start, region.first());
+        ASSERT_TRUE(is_zero(start, units * kUnit));
+        std::memset(start, 7, units * kUnit);
+        ASSERT_TRUE(region.pages.forbid(start + page, page));
+        (void)region.pages.guard_install(start + 2 * page, page);
+        ASSERT_TRUE(region.pages.withdraw(start + kUnit, kUnit));
+        if (round == 1) {
+          ASSERT_TRUE(region.pages.unmap(start + 2 * kUnit, kUnit));
+        }
+        EXPECT_EQ(region.pages.reset(Region::kUnits), units);
+      }
+      EXPECT_EQ(region.pages.reset(Region::kUnits), 0U);
     }
-    EXPECT_EQ(region.pages.reset(RegionPages::OnReset::clear), 3U);
+  }
+}
+
+TEST(RegionPages, what_is_resident_does_not_depend_on_an_earlier_life) {
+  const std::size_t page = page_size();
+  for (const bool pretends : {false, true}) {
+    Region region(pretends);
+    for (int round = 0; round != 2; ++round) {
+      auto* const start = static_cast<char*>(region.pages.map(2 * kUnit, 0));
+      EXPECT_EQ(region.pages.resident_bytes(start, 2 * kUnit), 0U);
+      start[page] = start[kUnit] = start[kUnit + page] = 7;
+      EXPECT_EQ(region.pages.resident_bytes(start, 2 * kUnit), 3 * page);
+      ASSERT_TRUE(region.pages.withdraw(start + kUnit, page));
+      EXPECT_EQ(region.pages.resident_bytes(start, 2 * kUnit), 2 * page);
+      std::memset(start, 7, kUnit);
+      (void)region.pages.reset(Region::kUnits);
+    }
+  }
+}
+
+TEST(RegionPages, a_reset_may_leave_fewer_units) {
+  for (const bool pretends : {false, true}) {
+    Region region(pretends);
+    ASSERT_NE(region.pages.map(Region::kUnits * kUnit, 0), nullptr);
+    EXPECT_EQ(region.pages.reset(3), Region::kUnits);
+    EXPECT_EQ(region.pages.map(4 * kUnit, 0), nullptr);
+    EXPECT_NE(region.pages.map(3 * kUnit, 0), nullptr);
+    EXPECT_EQ(region.pages.map(1, 0), nullptr);
+    EXPECT_EQ(region.pages.reset(Region::kUnits), 3U);
+    EXPECT_NE(region.pages.map(Region::kUnits * kUnit, 0), nullptr);
   }
 }
 
