@@ -442,7 +442,8 @@ class Attacks<Self, H> {
       place.counts[0] = 1;
       place.counts[1] = place.opened;
     } else {
-      const void* const target = op.argument % 2 == 0 ? forge_chunk_like(place) : chunk_of((op.argument >> 1U) % kSlots);
+      const void* const target =
+          op.argument % 2 == 0 ? forge_chunk_like(place) : chunk_of((op.argument >> 1U) % kSlots);
       if (target == nullptr) return;
       std::memcpy(place.links[op.detail % std::size(place.links)], &target, sizeof target);
     }
