@@ -44,9 +44,14 @@ int LLVMFuzzerInitialize(int*, char***) {
     const auto number = [](std::uint64_t n) { return static_cast<unsigned long long>(n); };
     std::fprintf(stderr,
                  "%llu programs of %llu records, %llu operations; misuse in %llu, of which %llu died by its name; "
-                 "%llu operations were interrupted\n",
+                 "%llu operations were interrupted, %llu programs had ten or more\n",
                  number(tally.programs), number(tally.records), number(tally.requests), number(tally.attacked),
-                 number(tally.deaths), number(tally.interruptions));
+                 number(tally.deaths), number(tally.interruptions), number(tally.long_ones));
+    for (const stave::fuzz::Outcomes::Entry& entry : tally.outcomes.entries()) {
+      if (entry.programs == 0) break;
+      std::fprintf(stderr, "outcome of %s: %s %llu\n", stave::props::op_name(entry.misuse), entry.end,
+                   number(entry.programs));
+    }
   });
   return 0;
 }

@@ -4,9 +4,12 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
+#include <span>
 
 #include "fuzz/flat_model.hpp"
 #include "props/ops.hpp"
@@ -31,15 +34,42 @@ struct Legal {
   [[nodiscard]] bool lets(const props::Op&) { return true; }
 };
 
+/// How programs ended, by the first act of misuse in them.
+class Outcomes {
+ public:
+  struct Entry {
+    props::OpCode misuse;
+    const char* end;  ///< a fault's id, or what else became of it
+    std::uint64_t programs;
+  };
+
+  /// More kinds than there is room for are not counted.
+  void count(props::OpCode misuse, const char* end) {
+    for (Entry& entry : entries_) {
+      if (entry.programs == 0) entry = {misuse, end, 0};
+      if (entry.misuse != misuse || std::strcmp(entry.end, end) != 0) continue;
+      ++entry.programs;
+      return;
+    }
+  }
+  /// In the order of their first time; those behind the last one have no programs.
+  [[nodiscard]] std::span<const Entry> entries() const { return entries_; }
+
+ private:
+  std::array<Entry, 512> entries_{};
+};
+
 /// What was done since the start.
 struct Tally {
   std::uint64_t programs = 0;
+  std::uint64_t long_ones = 0;      ///< programs of ten decoded operations or more
   std::uint64_t records = 0;        ///< operations that were decoded and carried out
   std::uint64_t requests = 0;       ///< allocations, frees and resizes
   std::uint64_t failures = 0;       ///< calls of the heap that failed on purpose
   std::uint64_t attacked = 0;       ///< programs in which misuse had an effect
   std::uint64_t deaths = 0;         ///< of them, those that ended as they must
   std::uint64_t interruptions = 0;  ///< operations in the middle of which others acted
+  Outcomes outcomes;
 };
 
 /// What is carried out of an input.
@@ -77,18 +107,29 @@ class ProgramTarget {
     place.runner.begin(header);
     plan(place.heap);
     const std::size_t count = std::min(props::op_count(size), kMostOps);
+    std::size_t left_out = 0;
+    props::OpCode first_misuse = props::OpCode::malloc_op;
     for (std::size_t i = 0; i < count && !place.runner.done(); ++i) {
       const props::Op op = props::decode_op(header, data + (i + 1) * props::kRecordBytes);
-      if (!filter.lets(op)) continue;
+      if (!filter.lets(op)) {
+        ++left_out;
+        continue;
+      }
       ++tally_.records;
+      if (!props::is_misuse(first_misuse)) first_misuse = op.code;
       place.runner.step(op);
     }
     tally_.failures += place.heap.failures().injected();
     place.runner.finish();
     ++tally_.programs;
     tally_.requests += place.runner.requests() - requests_before;
-    tally_.attacked += place.runner.attacks() != 0 || place.runner.expected_death() ? 1U : 0U;
-    tally_.deaths += place.runner.expected_death() ? 1U : 0U;
+    tally_.long_ones += count - left_out >= kLong ? 1U : 0U;
+    if (place.runner.attacks() != 0 || place.runner.expected_death()) {
+      ++tally_.attacked;
+      const char* const verdict = place.runner.verdict();
+      tally_.deaths += verdict != nullptr && std::strcmp(verdict, "stale") != 0 ? 1U : 0U;
+      tally_.outcomes.count(first_misuse, verdict != nullptr ? verdict : "went-on");
+    }
     tally_.interruptions += place.runner.interruptions();
     if (!place.runner.failure()) return;
     const props::Failure& failure = place.runner.failure();
@@ -102,6 +143,7 @@ class ProgramTarget {
  private:
   /// Beyond it a program only takes time.
   static constexpr std::size_t kMostOps = 1024;
+  static constexpr std::size_t kLong = 10;
 
   /// Of lengths, one in so many has guards that the kernel laid: they find accesses that nobody foresaw, and take most
   /// of a program's time.
