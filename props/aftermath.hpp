@@ -84,17 +84,18 @@ class Aftermath {
 
   void clear() { *this = Aftermath(); }
 
-  /// Notes that the byte at `at`, of the slot or block that starts at `slot`, is about to change for the first time
-  /// or once more. false: no more can be noted, and the byte must stay.
-  [[nodiscard]] bool note(Kind kind, const char* slot, char* at) {
+  /// Notes that the byte at `at`, of the slot or block that starts at `slot`, is about to become `value`, for the first
+  /// time or once more. false: no more can be noted, and the byte must stay.
+  [[nodiscard]] bool note(Kind kind, const char* slot, char* at, char value) {
     for (std::size_t i = 0; i != count_; ++i) {
       if (marks_[i].at != at) continue;
       // What was written before may have been cleared meanwhile, and what lies there may be another thing now.
-      if (!marks_[i].changed()) marks_[i] = {at, slot, *at, kind};
+      if (!marks_[i].changed() || *at != marks_[i].left) marks_[i] = {at, slot, *at, value, kind};
+      marks_[i].left = value;
       return true;
     }
     if (count_ == marks_.size()) return false;
-    marks_[count_++] = {at, slot, *at, kind};
+    marks_[count_++] = {at, slot, *at, value, kind};
     return true;
   }
   /// What it is that an attacker changed of the allocator's own.
@@ -202,6 +203,7 @@ class Aftermath {
     char* at;
     const char* slot;
     char before;
+    char left;  ///< by the attacker
     Kind kind;
 
     [[nodiscard]] bool changed() const { return *at != before; }

@@ -179,7 +179,7 @@ class Attacks<Self, H> {
       } else if (live != nullptr) {
         if (!is_watched(place, *live, at)) {
           // Slack that nobody looks at.
-        } else if (!aftermath_.note(Aftermath::Kind::end, place.start, at)) {
+        } else if (!aftermath_.note(Aftermath::Kind::end, place.start, at, static_cast<char>(value))) {
           continue;
         }
       } else {
@@ -188,7 +188,7 @@ class Attacks<Self, H> {
         const auto kind = is_found     ? Aftermath::Kind::held
                           : has_canary ? Aftermath::Kind::pending
                                        : Aftermath::Kind::nobodys;
-        if (!aftermath_.note(kind, place.start, at)) continue;
+        if (!aftermath_.note(kind, place.start, at, static_cast<char>(value))) continue;
       }
       *at = static_cast<char>(value);
       ++attacks_;
