@@ -139,9 +139,10 @@ function(stave_test_options target)
 endfunction()
 
 # stave_test_headers(TARGET GROUP header...): HEADERS, which are most of what a test has to compile, are compiled once for
-# the targets of a GROUP, which are compiled alike. (-O1: what is shipped is what they are linked to.)
+# the targets of a GROUP, which are compiled alike. (-O1: what is shipped is what they are linked to. -g1: lines, and no variables,
+# for which there is the preset dev.)
 function(stave_test_headers target group)
-  target_compile_options(${target} PRIVATE $<$<CONFIG:RelWithDebInfo>:-O1>)
+  target_compile_options(${target} PRIVATE "$<$<CONFIG:RelWithDebInfo>:-O1;-g1>")
   get_property(first GLOBAL PROPERTY stave_test_headers_${group})
   if(first)
     target_precompile_headers(${target} REUSE_FROM ${first})
@@ -269,7 +270,7 @@ function(stave_fuzzer name)
     # -runs=0: each file of the corpus once, nothing new.
     add_test(NAME fuzz.${name}.replay COMMAND fuzz_${name} -runs=0 "${corpus}")
   else()
-    target_sources(fuzz_${name} PRIVATE "${PROJECT_SOURCE_DIR}/fuzz/standalone_main.cpp")
+    target_link_libraries(fuzz_${name} PRIVATE stave_standalone_main)
     add_test(NAME fuzz.${name}.replay COMMAND fuzz_${name} "${corpus}")
   endif()
   set_tests_properties(fuzz.${name}.replay PROPERTIES LABELS fuzz TIMEOUT ${arg_TIMEOUT})
