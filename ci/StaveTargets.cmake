@@ -12,10 +12,7 @@
 # --- everything that is compiled ---------------------------------------------------------------------------------
 
 # Always defined, as 0 or 1, so that -Wundef finds a slip of the pen.
-add_compile_definitions(STAVE_YIELD_POINTS=$<BOOL:${STAVE_YIELD_POINTS}>)
-if(STAVE_MUTANT)
-  add_compile_definitions("STAVE_MUTANT_${STAVE_MUTANT}=1")
-endif()
+add_compile_definitions(STAVE_YIELD_POINTS=$<BOOL:${STAVE_YIELD_POINTS}> STAVE_MUTANTS=$<BOOL:${STAVE_MUTANTS}>)
 
 add_compile_options(-Wall -Wextra -Wconversion -Wshadow -Wundef -Wcast-align -Wcast-qual)
 if(STAVE_WERROR)

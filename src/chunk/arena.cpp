@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <bit>
 
+#include "base/mutant.hpp"
 #include "os/sanitizer.hpp"
 
 namespace stave {
@@ -132,13 +133,11 @@ char* Arena<S>::take_vacant(SizeClass from, SizeClass to, GuardKind* guard) {
       constants_->options.chunk_randomize != 0 ? static_cast<std::uint32_t>(random_.below(pool.count)) : pool.count - 1;
   const std::uintptr_t address = pool.starts[pick];
   const RegistryEntry entry = registry.find(address);
-#if !defined(STAVE_MUTANT_pool_not_checked)
-  if (entry.kind() != UnitKind::vacant || entry.size_class() != from) {
+  if (!STAVE_MUTANT(pool_not_checked) && (entry.kind() != UnitKind::vacant || entry.size_class() != from)) {
     constants_->die({.fault = Fault::corrupt_list,
                      .rule = "a pool of vacant chunks names one that is not vacant",
                      .address = reinterpret_cast<void*>(address)});
   }
-#endif
   const ClassShape& shape = constants_->shapes[from];
   char* const start = reinterpret_cast<char*>(address);
   char* const slots = start + shape.slots_offset;
@@ -204,12 +203,10 @@ char* Arena<S>::take_fresh(SizeClass cls, GuardKind* guard) {
       constants_->options.chunk_randomize != 0 ? static_cast<std::uint32_t>(random_.below(left)) : 0;
   char* const start = span->start + span->order[pick] * shape.chunk_bytes();
   span->order[pick] = span->order[left - 1];
-  [[maybe_unused]] const std::size_t page = constants_->page;
-#if defined(STAVE_MUTANT_chunk_guards_not_laid)
-  *guard = GuardKind::none;
-#else
-  *guard = guard_pair(start + page, page, start + shape.chunk_bytes() - page, page);
-#endif
+  const std::size_t page = constants_->page;
+  *guard = STAVE_MUTANT(chunk_guards_not_laid)
+               ? GuardKind::none
+               : guard_pair(start + page, page, start + shape.chunk_bytes() - page, page);
   ++pools_[cls].chunks;
   return start;
 }
@@ -230,11 +227,9 @@ Chunk* Arena<S>::make_chunk(char* start, SizeClass cls, GuardKind guard, void* o
   const std::size_t bytes = shape.chunk_bytes() - shape.slots_offset - constants_->page;
   // With the guards: their report tells more than a SIGSEGV does.
   sanitizer::mark_vacant(start + constants_->page, shape.chunk_bytes() - constants_->page);
-#if defined(STAVE_MUTANT_zero_size_not_closed)
-  if (shape.content_bytes == 0) ++counts.guards_skipped;
-#else
-  if (shape.content_bytes == 0 && !close_slots(slots, bytes, guard)) ++counts.guards_skipped;
-#endif
+  if (shape.content_bytes == 0 && (STAVE_MUTANT(zero_size_not_closed) || !close_slots(slots, bytes, guard))) {
+    ++counts.guards_skipped;
+  }
   const auto colour = static_cast<std::uint32_t>(random_.below(shape.colour_count));
   auto* const chunk = reinterpret_cast<Chunk*>(start + colour * kLine);
   // The page may hold what an earlier life left: the memory of a locked page cannot be given back.
@@ -283,11 +278,8 @@ void Arena<S>::release_chunk(Chunk* chunk) {
   const std::size_t bytes = shape.chunk_bytes() - shape.slots_offset - constants_->page;
   sanitizer::mark_vacant(slots, bytes);
   // Locked memory refuses all of these: it then stays, as zeroes, and the chunk serves again all the same.
-#if defined(STAVE_MUTANT_vacant_not_closed)
-  const bool done = false;
-#else
-  const bool done = constants_->options.fault_vacant != 0 && close_slots(slots, bytes, entry.guard());
-#endif
+  const bool done = !STAVE_MUTANT(vacant_not_closed) && constants_->options.fault_vacant != 0 &&
+                    close_slots(slots, bytes, entry.guard());
   if (!done && !pages.discard(slots, bytes) && shape.content_bytes != 0) sanitizer::zero_own(slots, bytes);
   (void)pages.discard(start, constants_->page);
   VacantPool& pool = pools_[cls];

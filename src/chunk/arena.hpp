@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "base/mutant.hpp"
 #include "chunk/chunk.hpp"
 #include "chunk/constants.hpp"
 #include "chunk/registry.hpp"
@@ -181,9 +182,7 @@ class ArenaLocked {
  public:
   ArenaLocked(Arena<S>& arena, const Constants& constants) : signals_(S::kProcess), arena_(arena) {
     const bool acquired = arena_.lock.acquire();
-#if defined(STAVE_MUTANT_reentry_not_checked)
-    if (!acquired) return;
-#endif
+    if (STAVE_MUTANT(reentry_not_checked) && !acquired) return;
     if (!acquired) [[unlikely]] {
       constants.die({.fault = Fault::reentered, .rule = "a critical section was entered from inside itself"});
     }

@@ -8,6 +8,7 @@
 
 #include "base/attributes.hpp"
 #include "base/bits.hpp"
+#include "base/mutant.hpp"
 #include "chunk/registry.hpp"
 #include "chunk/size_class.hpp"
 #include "chunk/slot_line.hpp"
@@ -100,9 +101,7 @@ STAVE_FAST std::uint64_t seal_of(const Key& key, RegistryEntry identity, const v
 /// Whether a header is what the registry and its seal say, and its chunk `owner`'s. The seal is computed from what is
 /// known without the header, which then is only compared: its loads often miss the cache.
 STAVE_FAST bool header_holds_for(const Key& key, const Chunk* chunk, RegistryEntry entry, const void* owner) {
-#if defined(STAVE_MUTANT_seal_not_checked)
-  if (chunk->owner == owner) return true;
-#endif
+  if (STAVE_MUTANT(seal_not_checked) && chunk->owner == owner) return true;
   return chunk->owner == owner && chunk->seal == seal_of(key, entry, owner) && chunk->identity.bits == entry.bits;
 }
 

@@ -9,6 +9,7 @@
 
 #include "base/attributes.hpp"
 #include "base/bits.hpp"
+#include "base/mutant.hpp"
 #include "base/zeros.hpp"
 #include "chunk/slot_line.hpp"
 #include "os/sanitizer.hpp"
@@ -71,9 +72,7 @@ STAVE_FAST bool has_canary(const SlotLine* line, std::uint64_t index) {
 
 /// Whether nothing wrote beyond the allocation in a slot that has a canary.
 STAVE_FAST bool canary_holds(const ContentRules& rules, void* slot, std::size_t slot_size) {
-#if defined(STAVE_MUTANT_canary_not_checked)
-  if (slot != nullptr) return true;
-#endif
+  if (STAVE_MUTANT(canary_not_checked)) return true;
   const std::uint64_t* const place = canary_place(slot, slot_size);
   return *place == canary_of(rules.canary, place);
 }
@@ -83,9 +82,7 @@ inline constexpr std::size_t kShortSlot = 512;
 
 /// Clears a slot that is about to stop being live, its canary included. `bytes`: a multiple of 16.
 STAVE_FAST void zero_short_slot(void* slot, std::size_t bytes) {
-#if defined(STAVE_MUTANT_slot_not_zeroed)
-  if (slot != nullptr) return;
-#endif
+  if (STAVE_MUTANT(slot_not_zeroed)) return;
   using Grain [[gnu::vector_size(16), gnu::may_alias]] = std::uint64_t;
   auto* grain = static_cast<Grain*>(slot);
   for (Grain* const end = grain + bytes / sizeof(Grain); grain != end; ++grain) {
@@ -96,17 +93,17 @@ STAVE_FAST void zero_short_slot(void* slot, std::size_t bytes) {
 
 /// The same for slots that are longer than kShortSlot.
 STAVE_SLOW inline void zero_long_slot(const ContentRules& rules, void* slot, std::size_t bytes) {
-#if !defined(STAVE_MUTANT_slot_not_zeroed)
-  if (bytes <= 4 * kShortSlot) return sanitizer::zero_own(slot, bytes);
-  // What the program never wrote needs no memory for zeros, and a look at it costs no more than writing it would.
-  constexpr std::size_t kPiece = 4096;
-  auto* const start = static_cast<char*>(slot);
-  for (std::size_t at = 0; at != bytes;) {
-    const std::size_t piece = std::min(bytes - at, kPiece - address_of(start + at) % kPiece);
-    if (!is_zero(start + at, piece, rules.vectors)) sanitizer::zero_own(start + at, piece);
-    at += piece;
+  if (!STAVE_MUTANT(slot_not_zeroed)) {
+    if (bytes <= 4 * kShortSlot) return sanitizer::zero_own(slot, bytes);
+    // What the program never wrote needs no memory for zeros, and a look at it costs no more than writing it would.
+    constexpr std::size_t kPiece = 4096;
+    auto* const start = static_cast<char*>(slot);
+    for (std::size_t at = 0; at != bytes;) {
+      const std::size_t piece = std::min(bytes - at, kPiece - address_of(start + at) % kPiece);
+      if (!is_zero(start + at, piece, rules.vectors)) sanitizer::zero_own(start + at, piece);
+      at += piece;
+    }
   }
-#endif
 }
 
 /// For any slot.

@@ -9,6 +9,7 @@
 #include <cstring>
 
 #include "base/attributes.hpp"
+#include "base/mutant.hpp"
 #include "chunk/arena.hpp"
 #include "chunk/constants.hpp"
 #include "chunk/slot_notes.hpp"
@@ -204,10 +205,9 @@ struct Allocator {
   [[nodiscard]] std::size_t size_of_sample(const void* pointer, Fault freed_fault, const Claim& claim);
   /// Makes what was just allocated zero, unless it is. Returns it.
   STAVE_FAST void* make_zero(void* memory, std::size_t bytes) {
-#if !defined(STAVE_MUTANT_calloc_not_zeroed)
     // A large block comes fresh from the kernel, and a slot is zero where slots are zeroed when they are freed.
-    if (here().constants.contents.zero_mask == 0 && bytes <= kLargestSlot) std::memset(memory, 0, bytes);
-#endif
+    if (!STAVE_MUTANT(calloc_not_zeroed) && here().constants.contents.zero_mask == 0 && bytes <= kLargestSlot)
+      std::memset(memory, 0, bytes);
     return memory;
   }
 

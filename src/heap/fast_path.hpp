@@ -8,6 +8,7 @@
 #include <bit>
 
 #include "base/attributes.hpp"
+#include "base/mutant.hpp"
 #include "chunk/slot_notes.hpp"
 #include "heap/allocator.hpp"
 #include "os/sanitizer.hpp"
@@ -29,9 +30,7 @@ STAVE_FAST void pick_next(ThreadHeap& heap, Cursor& cursor) {
   const std::uint64_t from = std::uint64_t{heap.noise[noise_left - 1]} * cursor.opened >> 8;
   const std::uint64_t behind = candidates & ~std::uint64_t{0} << from;
   const auto place = static_cast<std::uint64_t>(__builtin_ctzll(behind != 0 ? behind : candidates));
-#if !defined(STAVE_MUTANT_overlapping_hand_out)
-  cursor.candidates = without_bit(candidates, place);
-#endif
+  if (!STAVE_MUTANT(overlapping_hand_out)) cursor.candidates = without_bit(candidates, place);
   cursor.place = static_cast<std::uint8_t>(place);
   cursor.next = cursor.slots + place * std::size_t{cursor.slot_size};
 }
@@ -49,11 +48,9 @@ STAVE_FAST void* hand_out(ThreadHeap& heap, Cursor& cursor, std::size_t requeste
   const std::uint64_t live = line->live.load(std::memory_order_relaxed);
   if (!word->holds(live, line->held)) [[unlikely]]
     return nullptr;
-#if !defined(STAVE_MUTANT_overlapping_hand_out)
   // A mark on a slot that is not live: two threads freed it at once. (That it is not live follows from line 2.)
-  if (has_bit(line->marked.load(std::memory_order_relaxed), place)) [[unlikely]]
+  if (!STAVE_MUTANT(overlapping_hand_out) && has_bit(line->marked.load(std::memory_order_relaxed), place)) [[unlikely]]
     return nullptr;
-#endif
   const std::uint64_t now = with_bit(live, place);
   line->live.store(now, std::memory_order_relaxed);
   keep_order();

@@ -5,6 +5,7 @@
 #include <bit>
 #include <optional>
 
+#include "base/mutant.hpp"
 #include "heap/allocator.hpp"
 #include "heap/instantiate.hpp"
 
@@ -75,11 +76,7 @@ void Allocator<S>::die_of_slot(const void* pointer, Fault freed_fault) {
   const std::uintptr_t start = entry.start();
   FaultRecord record{.address = pointer, .chunk = reinterpret_cast<void*>(start), .slot_size = shape.slot_size};
   const std::uintptr_t offset = address - start - shape.slots_offset;
-#if defined(STAVE_MUTANT_misaligned_not_told)
-  const bool misaligned = false;
-#else
-  const bool misaligned = address % 8 != 0;
-#endif
+  const bool misaligned = !STAVE_MUTANT(misaligned_not_told) && address % 8 != 0;
   if (offset >= shape.slots_bytes) {
     record.fault = misaligned ? Fault::misaligned_pointer : Fault::interior_pointer;
     record.rule = "the address lies in a chunk's header, guard page or rest, where no slot begins";
@@ -91,11 +88,7 @@ void Allocator<S>::die_of_slot(const void* pointer, Fault freed_fault) {
   if (entry.kind() != UnitKind::vacant) {
     const Chunk* const chunk = header_of(entry);
     const bool live = has_bit(chunk->lines()[slot.index / 64].live.load(std::memory_order_relaxed), slot.index % 64);
-#if defined(STAVE_MUTANT_never_allocated_not_told)
-    const bool is_new = live && !slot.exact;
-#else
-    const bool is_new = slot.exact && slot.index >= chunk->opened && !live;
-#endif
+    const bool is_new = !STAVE_MUTANT(never_allocated_not_told) && slot.exact && slot.index >= chunk->opened && !live;
     if (is_new) {
       record.fault = Fault::never_allocated;
       record.rule = "the slot lies beyond the opened part of its chunk";

@@ -3,6 +3,7 @@
 // Addresses that are not ours. They are faults, unless the option foreign_pointer makes something else of them.
 #include <atomic>
 
+#include "base/mutant.hpp"
 #include "heap/allocator.hpp"
 #include "heap/instantiate.hpp"
 #include "os/report.hpp"
@@ -35,9 +36,7 @@ void warn(const void* pointer) {
 /// Returns if the option says that it is no fault.
 template <class S>
 void Allocator<S>::meet_foreign(const void* pointer) {
-#if defined(STAVE_MUTANT_foreign_not_checked)
-  if (pointer != nullptr) return;
-#endif
+  if (STAVE_MUTANT(foreign_not_checked)) return;
   const std::uint64_t choice = constants.options.foreign_pointer;
   if (choice == kForeignAbort) die_at(Fault::foreign_pointer, kRule, pointer);
   if (choice == kForeignWarn || __libc_free == nullptr) warn(pointer);

@@ -3,6 +3,7 @@
 // Heaps and their threads: who owns which, and what becomes of a heap whose thread has ended.
 #include <algorithm>
 
+#include "base/mutant.hpp"
 #include "heap/allocator.hpp"
 #include "heap/instantiate.hpp"
 
@@ -70,11 +71,11 @@ ThreadHeap* Allocator<S>::adopt_heap() {
   ThreadHeap* const heap = take_heap(false);
   if (heap == nullptr) return nullptr;
   for (std::uint8_t& calls : heap->lent) calls = 0;
-#if defined(STAVE_MUTANT_adoption_loses_chunk)
-  for (ClassChunks& chunks : heap->classes) {
-    if (chunks.full != nullptr) --chunks.chunks, unlink(*heap, chunks.full);
+  if (STAVE_MUTANT(adoption_loses_chunk)) {
+    for (ClassChunks& chunks : heap->classes) {
+      if (chunks.full != nullptr) --chunks.chunks, unlink(*heap, chunks.full);
+    }
   }
-#endif
   return heap;
 }
 

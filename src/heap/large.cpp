@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "base/mutant.hpp"
 #include "os/sanitizer.hpp"
 
 namespace stave {
@@ -85,11 +86,8 @@ void LargeBlocks<S>::register_units(const LargeRecord& record, RegistryEntry ent
 
 template <class S>
 std::size_t LargeBlocks<S>::random_guard() {
-#if defined(STAVE_MUTANT_large_guards_not_random)
-  return constants_->page;
-#else
+  if (STAVE_MUTANT(large_guards_not_random)) return constants_->page;
   return (1 + arena_->random_below(constants_->options.guard_large_pages + 1)) * constants_->page;
-#endif
 }
 
 template <class S>
@@ -108,9 +106,7 @@ std::size_t LargeBlocks<S>::choose_lead(const Request& request, std::size_t alig
   const std::uint64_t placement = constants_->options.sample_placement;
   if (!ends_with_pages() || request.size == 0) return 0;
   if (placement == kPlaceRandom && arena_->random_below(2) != 0) return 0;
-#if defined(STAVE_MUTANT_large_not_placed)
-  if (request.size != 0) return 0;
-#endif
+  if (STAVE_MUTANT(large_not_placed)) return 0;
   const std::size_t rest = pages_for(request.size) - request.size;
   return placement == kPlaceExact && alignment <= kGrain ? rest : align_down(rest, alignment);
 }
@@ -171,10 +167,10 @@ void* LargeBlocks<S>::allocate(const Request& request, std::size_t alignment, bo
   record.family = request.family;
   record.mapping = address_of(start);
   record.mapping_bytes = bytes;
-#if !defined(STAVE_MUTANT_large_guards_not_laid)
-  record.guard = arena_->guard_pair(start, base - record.mapping, reinterpret_cast<void*>(base + usable),
-                                    record.mapping + bytes - (base + usable), room != 0);
-#endif
+  if (!STAVE_MUTANT(large_guards_not_laid)) {
+    record.guard = arena_->guard_pair(start, base - record.mapping, reinterpret_cast<void*>(base + usable),
+                                      record.mapping + bytes - (base + usable), room != 0);
+  }
   record.next = 0;
   set_state(record, LargeRecord::State::live);
   arena_->counts.mapped_bytes += bytes;
@@ -194,21 +190,15 @@ LargeRecord* LargeBlocks<S>::find_live(const void* pointer, RegistryEntry entry,
                      .address = pointer});
   }
   LargeRecord& record = at(number);
-#if !defined(STAVE_MUTANT_record_not_checked)
-  if (!verifies(record) || record.state == LargeRecord::State::unused) {
+  if (!STAVE_MUTANT(record_not_checked) && (!verifies(record) || record.state == LargeRecord::State::unused)) {
     constants_->die(fault_at(Fault::corrupt_record, "the record of a large block does not verify", record, pointer));
   }
-#endif
-#if defined(STAVE_MUTANT_large_start_not_checked)
-  if (record.state == LargeRecord::State::live) return &record;
-#endif
+  if (STAVE_MUTANT(large_start_not_checked) && record.state == LargeRecord::State::live) return &record;
   if (address_of(pointer) != record.start()) {
     constants_->die(fault_at(address_of(pointer) % 8 != 0 ? Fault::misaligned_pointer : Fault::interior_pointer,
                              "the address is not the start of the large block", record, pointer));
   }
-#if defined(STAVE_MUTANT_large_state_not_checked)
-  if (record.state == LargeRecord::State::held) return &record;
-#endif
+  if (STAVE_MUTANT(large_state_not_checked) && record.state == LargeRecord::State::held) return &record;
   if (record.state != LargeRecord::State::live) {
     constants_->die(fault_at(freed_fault, "the large block was freed before", record, pointer));
   }
@@ -233,9 +223,7 @@ template <class S>
 void LargeBlocks<S>::check_claim(const LargeRecord& record, const Claim& claim) const {
   const ContentRules& rules = constants_->contents;
   const auto* const base = reinterpret_cast<const void*>(record.start());
-#if defined(STAVE_MUTANT_large_claim_not_checked)
-  if (record.base != 0) return;
-#endif
+  if (STAVE_MUTANT(large_claim_not_checked)) return;
   const bool names_size = rules.sized && claim.size != Claim::kAnySize;
   // Whole pages are what a class is to slots.
   const bool size_fits = !names_size || claim.size == record.requested ||
@@ -254,30 +242,31 @@ void LargeBlocks<S>::check_slack(const LargeRecord& record) {
   const std::size_t page = constants_->page;
   auto* const last = reinterpret_cast<char*>(align_down(address_of(end), page));
   if (slack == 0 || !arena_->pages.permit(last, align_up(address_of(end + slack), page) - address_of(last))) return;
-#if !defined(STAVE_MUTANT_large_slack_not_checked)
-  for (std::size_t i = 0; i != slack; ++i) {
-    if (end[i] == 0) continue;
-    FaultRecord fault = fault_at(Fault::overflow, "what lies behind the allocation in its last page was changed",
-                                 record, reinterpret_cast<void*>(record.start()));
-    fault.changed = end + i;
-    constants_->die(fault);
+  if (!STAVE_MUTANT(large_slack_not_checked)) {
+    for (std::size_t i = 0; i != slack; ++i) {
+      if (end[i] == 0) continue;
+      FaultRecord fault = fault_at(Fault::overflow, "what lies behind the allocation in its last page was changed",
+                                   record, reinterpret_cast<void*>(record.start()));
+      fault.changed = end + i;
+      constants_->die(fault);
+    }
   }
-#endif
 }
 
 template <class S>
 void LargeBlocks<S>::check_lead(const LargeRecord& record) {
   auto* const first = reinterpret_cast<char*>(record.base);
   if (!arena_->pages.permit(first, constants_->page)) return;
-#if !defined(STAVE_MUTANT_large_lead_not_checked)
-  for (std::size_t i = record.lead; i-- != 0;) {
-    if (first[i] == 0) continue;
-    FaultRecord fault = fault_at(Fault::underflow, "what lies in front of the allocation in its first page was changed",
-                                 record, reinterpret_cast<void*>(record.start()));
-    fault.changed = first + i;
-    constants_->die(fault);
+  if (!STAVE_MUTANT(large_lead_not_checked)) {
+    for (std::size_t i = record.lead; i-- != 0;) {
+      if (first[i] == 0) continue;
+      FaultRecord fault =
+          fault_at(Fault::underflow, "what lies in front of the allocation in its first page was changed", record,
+                   reinterpret_cast<void*>(record.start()));
+      fault.changed = first + i;
+      constants_->die(fault);
+    }
   }
-#endif
 }
 
 /// The bytes behind a block are zero, as what nobody wrote to is: no page needs memory for it.
@@ -320,9 +309,7 @@ void LargeBlocks<S>::free(LargeRecord* record, bool may_spare) {
   set_state(*record, LargeRecord::State::held);
   hold(number);
   if (may_spare) keep_spare(*record);
-#if !defined(STAVE_MUTANT_freed_large_not_withdrawn)
-  withdraw(*record);
-#endif
+  if (!STAVE_MUTANT(freed_large_not_withdrawn)) withdraw(*record);
   const std::size_t most = constants_->options.quarantine_large_kb << 10;
   // The latest one stays, however large it is: its addresses alone are kept, and a second free at once is known.
   while (held_first_ != held_last_ && (held_count_ > kMostHeld || held_bytes_ > most) && drop_oldest_held()) continue;
@@ -506,9 +493,7 @@ bool LargeBlocks<S>::use_spare(LargeRecord& record, std::size_t from, std::size_
     } else if (piece.bytes < least) {
       drop_spare_piece(number);
     }
-#if !defined(STAVE_MUTANT_spare_not_zeroed)
-    sanitizer::zero_own(reinterpret_cast<void*>(record.base + from), bytes);
-#endif
+    if (!STAVE_MUTANT(spare_not_zeroed)) sanitizer::zero_own(reinterpret_cast<void*>(record.base + from), bytes);
     cut(record, from);
     from += bytes;
     cut(record, from);
@@ -525,11 +510,9 @@ template <class S>
 LargeRecord& LargeBlocks<S>::held(std::uint32_t number) const {
   if (number == 0 || number >= next_fresh_) die_of_queue();
   LargeRecord& record = at(number);
-#if !defined(STAVE_MUTANT_queue_not_checked)
-  if (!verifies(record) || record.state != LargeRecord::State::held) {
+  if (!STAVE_MUTANT(queue_not_checked) && (!verifies(record) || record.state != LargeRecord::State::held)) {
     die_of_queue();
   }
-#endif
   return record;
 }
 

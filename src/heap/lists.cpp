@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 // Chunk lists. The pointers change, so no seal covers them; they are checked when followed.
+#include "base/mutant.hpp"
 #include "heap/allocator.hpp"
 #include "heap/instantiate.hpp"
 
@@ -19,27 +20,25 @@ std::uint32_t empties_kept(const ClassChunks& chunks, const ClassShape& shape) {
 
 template <class S>
 void Allocator<S>::check_neighbour(ThreadHeap& heap, Chunk* chunk, Chunk* neighbour) {
-#if !defined(STAVE_MUTANT_no_list_check)
-  const RegistryEntry entry = arena.registry.find(address_of(neighbour));
-  const bool ours = entry.is_chunk() && entry.size_class() == chunk->size_class() && header_of(entry) == neighbour &&
-                    neighbour->place == chunk->place &&
-                    header_holds_for(constants.keys.header, neighbour, entry, &heap);
-  if (!ours) [[unlikely]] {
-    die_in_chunk(Fault::corrupt_list, "a chunk list leads to what is not a chunk of it", chunk, neighbour);
+  if (!STAVE_MUTANT(no_list_check)) {
+    const RegistryEntry entry = arena.registry.find(address_of(neighbour));
+    const bool ours = entry.is_chunk() && entry.size_class() == chunk->size_class() && header_of(entry) == neighbour &&
+                      neighbour->place == chunk->place &&
+                      header_holds_for(constants.keys.header, neighbour, entry, &heap);
+    if (!ours) [[unlikely]] {
+      die_in_chunk(Fault::corrupt_list, "a chunk list leads to what is not a chunk of it", chunk, neighbour);
+    }
   }
-#endif
 }
 
 template <class S>
 Chunk* Allocator<S>::neighbour_in(ThreadHeap& heap, const Chunk* first, Chunk* chunk, bool back) {
   Chunk* const neighbour = back ? chunk->previous : chunk->next;
   check_neighbour(heap, chunk, neighbour);
-#if !defined(STAVE_MUTANT_no_list_check)
   // Or the list may lead in a circle that its first chunk is not part of.
-  if ((back ? neighbour->next : neighbour->previous) != chunk) [[unlikely]] {
+  if (!STAVE_MUTANT(no_list_check) && (back ? neighbour->next : neighbour->previous) != chunk) [[unlikely]] {
     die_in_chunk(Fault::corrupt_list, "a chunk's neighbour does not point back", chunk, chunk);
   }
-#endif
   return neighbour == first ? nullptr : neighbour;
 }
 
@@ -68,11 +67,9 @@ void Allocator<S>::unlink(ThreadHeap& heap, Chunk* chunk) {
   Chunk** const list = chunk->place == Chunk::Place::usable ? &chunks.usable : &chunks.full;
   check_neighbour(heap, chunk, chunk->next);
   if (chunk->previous != chunk->next) check_neighbour(heap, chunk, chunk->previous);
-#if !defined(STAVE_MUTANT_no_list_check)
-  if (chunk->next->previous != chunk || chunk->previous->next != chunk) [[unlikely]] {
+  if (!STAVE_MUTANT(no_list_check) && (chunk->next->previous != chunk || chunk->previous->next != chunk)) [[unlikely]] {
     die_in_chunk(Fault::corrupt_list, "a chunk's neighbour does not point back", chunk, chunk);
   }
-#endif
   if (chunk->next == chunk) {
     *list = nullptr;
   } else {
@@ -102,19 +99,16 @@ void Allocator<S>::release_chunk(ThreadHeap& heap, Chunk* chunk) {
   const auto lines = static_cast<std::uint32_t>(constants.shapes[chunk->size_class()].line_count());
   for (std::uint32_t i = 0; i != lines; ++i) {
     const SlotLine& line = chunk->lines()[i];
-    [[maybe_unused]] const std::uint64_t live = line.live.load(std::memory_order_relaxed);
-#if !defined(STAVE_MUTANT_release_not_checked)
-    if (live != 0 || !guard_holds(constants.keys.bitmap, &line, live, line.held)) [[unlikely]] {
+    const std::uint64_t live = line.live.load(std::memory_order_relaxed);
+    if (!STAVE_MUTANT(release_not_checked) &&
+        (live != 0 || !guard_holds(constants.keys.bitmap, &line, live, line.held))) [[unlikely]] {
       die_in_chunk(Fault::corrupt_bitmap, "a chunk that its counts say is empty is not", chunk, &line);
     }
-#endif
   }
-#if !defined(STAVE_MUTANT_release_with_push_pending)
   // What is not collected is still live, so this cannot fire as long as the words are true.
-  if (chunk->pending.load(std::memory_order_acquire) != 0) [[unlikely]] {
+  if (!STAVE_MUTANT(release_with_push_pending) && chunk->pending.load(std::memory_order_acquire) != 0) [[unlikely]] {
     die_in_chunk(Fault::corrupt_bitmap, "a chunk without live slots has frees to collect", chunk, chunk);
   }
-#endif
   const ArenaLocked<S> locked(arena, constants);
   arena.release_chunk(chunk);
 }
@@ -172,11 +166,10 @@ void Allocator<S>::file_chunk(ThreadHeap& heap, Chunk* chunk) {
 template <class S>
 void Allocator<S>::chunk_gained(ThreadHeap& heap, Chunk* chunk) {
   // A stray value must not lead us here forever, nor release what is in use.
-#if !defined(STAVE_MUTANT_gained_not_checked)
-  if (chunk->available() > chunk->opened || chunk->place == Chunk::Place::current) {
+  if (!STAVE_MUTANT(gained_not_checked) &&
+      (chunk->available() > chunk->opened || chunk->place == Chunk::Place::current)) {
     die_in_chunk(Fault::corrupt_header, "the counts of a chunk are not possible", chunk, chunk);
   }
-#endif
   unlink(heap, chunk);
   place(heap, chunk);
 }

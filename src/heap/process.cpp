@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 
+#include "base/mutant.hpp"
 #include "os/entropy.hpp"
 #include "os/kernel.hpp"
 #include "os/log.hpp"
@@ -30,13 +31,11 @@ void say(void*, const char* line) { notice(line); }
 Seed fresh_seed(const Options& options) {
   if (options.profile == Profile::fuzz && options.seed != 0) return seed_from_number(options.seed);
   unsigned char entropy[32];
-  [[maybe_unused]] const bool got = read_entropy(entropy, sizeof entropy);
-#if !defined(STAVE_MUTANT_entropy_not_checked)
-  if (!got) {
+  const bool got = read_entropy(entropy, sizeof entropy);
+  if (!STAVE_MUTANT(entropy_not_checked) && !got) {
     report_and_abort(
         {.fault = Fault::no_entropy, .rule = "neither getrandom nor the kernel's start-up bytes are to be had"});
   }
-#endif
   return seed_from_entropy(entropy);
 }
 
@@ -59,11 +58,9 @@ void start() {
     Constants& constants = g_process.constants;
     constants.options = options_of_process();
     constants.page = page_size();
-#if !defined(STAVE_MUTANT_page_size_not_checked)
-    if (!is_page_size(constants.page)) {
+    if (!STAVE_MUTANT(page_size_not_checked) && !is_page_size(constants.page)) {
       report_and_abort({.fault = Fault::os_refused, .rule = "the page size is none of 4, 16 and 64 KiB"});
     }
-#endif
     constants.derive();
     Random& random = g_process.random;
     random.start(fresh_seed(constants.options), 0);

@@ -5,6 +5,7 @@
 #include <bit>
 #include <cstring>
 
+#include "base/mutant.hpp"
 #include "heap/fast_path.hpp"
 #include "heap/instantiate.hpp"
 #include "heap/process.hpp"
@@ -148,9 +149,7 @@ void Allocator<S>::leave_word(ThreadHeap& heap, SizeClass cls) {
 
 template <class S>
 void Allocator<S>::check_unwritten(Chunk* chunk, SlotLine* line, std::uint64_t slots) {
-#if defined(STAVE_MUTANT_written_not_checked)
-  slots = 0;
-#endif
+  if (STAVE_MUTANT(written_not_checked)) slots = 0;
   for (std::uint64_t left = slots; left != 0; left &= left - 1) {
     const auto place = static_cast<std::uint64_t>(std::countr_zero(left));
     const std::size_t bytes = constants.shapes[chunk->size_class()].content_bytes;
@@ -163,9 +162,7 @@ void Allocator<S>::check_unwritten(Chunk* chunk, SlotLine* line, std::uint64_t s
 /// So many lines and slots are looked at.
 template <class S>
 void Allocator<S>::check_opened(Chunk* chunk, const ClassShape& shape) {
-#if defined(STAVE_MUTANT_opened_not_checked)
-  if (shape.slot_count != 0) return;
-#endif
+  if (STAVE_MUTANT(opened_not_checked)) return;
   if (chunk->opened <= shape.slot_count) return;
   die_in_chunk(Fault::corrupt_header, "the counts of a chunk are not possible", chunk, chunk);
 }
@@ -216,11 +213,10 @@ bool Allocator<S>::take_word(ThreadHeap& heap, SizeClass cls, std::uint32_t few,
     } while (staying > most_held);
   }
   const std::uint32_t found = slots - staying;
-#if !defined(STAVE_MUTANT_counts_not_checked)
-  if (found > chunk->available() || chunk->available() > chunk->opened || found == 0) {
+  if (!STAVE_MUTANT(counts_not_checked) &&
+      (found > chunk->available() || chunk->available() > chunk->opened || found == 0)) {
     die_in_chunk(Fault::corrupt_header, "the counts of a chunk are not possible", chunk, &line);
   }
-#endif
   chunk->set_available(chunk->available() - found);
   heap.served += found;
   chunk->cursor = static_cast<std::uint16_t>(index + 1);
@@ -319,10 +315,11 @@ bool Allocator<S>::refill(ThreadHeap& heap, SizeClass cls) {
       if (take_word(heap, cls, few)) return true;
     }
     if (take_word(heap, cls, 1)) return true;
-#if !defined(STAVE_MUTANT_usable_not_checked)
-    // A usable chunk has more to offer than its words may hold back. Two that only say so would come in turns for ever.
-    die_in_chunk(Fault::corrupt_header, "the counts of a chunk are not possible", next, next);
-#endif
+    if (!STAVE_MUTANT(usable_not_checked)) {
+      // A usable chunk has more to offer than its words may hold back. Two that only say so would come in turns for
+      // ever.
+      die_in_chunk(Fault::corrupt_header, "the counts of a chunk are not possible", next, next);
+    }
   }
   Chunk* fresh = nullptr;
   bool grows = false;  // beyond what the class ever had
@@ -488,12 +485,12 @@ bool Allocator<S>::give_back_empty(ThreadHeap& heap) {
   bool any = false;
   heap.enter();
   drain_inbox(heap);
-#if defined(STAVE_MUTANT_release_with_push_pending)
-  arena.for_each_chunk([&](Chunk* c) {
-    const std::size_t lines = constants.shapes[arena.registry.find(address_of(c)).size_class()].line_count();
-    for (std::uint32_t i = 0; c->owner == &heap && i != lines; ++i) collect_word(heap, c, i);
-  });
-#endif
+  if (STAVE_MUTANT(release_with_push_pending)) {
+    arena.for_each_chunk([&](Chunk* c) {
+      const std::size_t lines = constants.shapes[arena.registry.find(address_of(c)).size_class()].line_count();
+      for (std::uint32_t i = 0; c->owner == &heap && i != lines; ++i) collect_word(heap, c, i);
+    });
+  }
   for (SizeClass cls = 0; cls != kClassCount; ++cls) {
     retire_current(heap, cls);
     ClassChunks& chunks = heap.classes[cls];
@@ -513,15 +510,15 @@ bool Allocator<S>::discard_free_pages(ThreadHeap& heap, Chunk* chunk) {
   const ClassShape& shape = constants.shapes[entry.size_class()];
   if (shape.content_bytes == 0) return false;
   check_opened(chunk, shape);
-#if !defined(STAVE_MUTANT_trim_not_checked)
-  for (std::size_t i = 0; i != shape.line_count(); ++i) {
-    const SlotLine& line = chunk->lines()[i];
-    const OpenWord* const open = open_word(heap, entry.size_class(), chunk, &line);
-    if (!word_holds(open, &line, line.live.load(std::memory_order_relaxed), line.held)) [[unlikely]] {
-      die_in_chunk(Fault::corrupt_bitmap, "a bitmap is not as its owner left it", chunk, &line);
+  if (!STAVE_MUTANT(trim_not_checked)) {
+    for (std::size_t i = 0; i != shape.line_count(); ++i) {
+      const SlotLine& line = chunk->lines()[i];
+      const OpenWord* const open = open_word(heap, entry.size_class(), chunk, &line);
+      if (!word_holds(open, &line, line.live.load(std::memory_order_relaxed), line.held)) [[unlikely]] {
+        die_in_chunk(Fault::corrupt_bitmap, "a bitmap is not as its owner left it", chunk, &line);
+      }
     }
   }
-#endif
   char* const slots = chunk->start() + shape.slots_offset;
   const ArenaLocked<S> locked(arena, constants);
   bool any = false;

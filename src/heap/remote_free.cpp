@@ -17,6 +17,7 @@
 #include <atomic>
 #include <bit>
 
+#include "base/mutant.hpp"
 #include "heap/allocator.hpp"
 #include "heap/instantiate.hpp"
 #include "os/sanitizer.hpp"
@@ -26,12 +27,9 @@ namespace {
 
 /// Steps 2 and 3: after it this thread alone may complete the free. false: somebody else freed the slot before.
 [[nodiscard]] STAVE_FAST bool mark_remote(SlotLine* line, std::uint64_t bit) {
-#if defined(STAVE_MUTANT_no_mark_check)
-  (void)line->marked.fetch_or(bit, std::memory_order_acq_rel);
-#else
   // The old value is the exact check: of two freers one sees the other's mark.
-  if ((line->marked.fetch_or(bit, std::memory_order_acq_rel) & bit) != 0) return false;
-#endif
+  const std::uint64_t marked = line->marked.fetch_or(bit, std::memory_order_acq_rel);
+  if (!STAVE_MUTANT(no_mark_check) && (marked & bit) != 0) return false;
   // The owner may have taken the slot back between step 1 and the mark. It cannot fire falsely: the owner collects only
   // what is done, and this free is not.
   return (line->live.load(std::memory_order_acquire) & bit) != 0;
@@ -66,17 +64,13 @@ void Allocator<S>::remote_free(void* pointer, const SlotRef& slot, Claim claim) 
   if (owner.generation.load(std::memory_order_acquire) != generation.load(std::memory_order_relaxed)) [[unlikely]] {
     sweep_if_torn(owner);
   }
-#if defined(STAVE_MUTANT_second_free_local_remote)
-  if ((line->live.load(std::memory_order_acquire) & bit) == 0) return;
-#endif
+  if (STAVE_MUTANT(second_free_local_remote) && (line->live.load(std::memory_order_acquire) & bit) == 0) return;
   if ((line->live.load(std::memory_order_acquire) & bit) == 0) [[unlikely]] {
     die_of_slot(pointer, Fault::double_free);
   }
   const SlotNotes notes = notes_of(chunk, line, slot.place);
-#if !defined(STAVE_MUTANT_claim_not_checked_at_remote_free)
-  if (!claim_fits(notes, chunk->size_class(), claim)) [[unlikely]]
+  if (!STAVE_MUTANT(claim_not_checked_at_remote_free) && !claim_fits(notes, chunk->size_class(), claim)) [[unlikely]]
     die_of_claim(slot, claim);
-#endif
   // For a fork's child, which repairs only chunks and processes where marks can be. Ordered before the mark by its
   // release.
   if (chunk->visited.load(std::memory_order_relaxed) == 0) [[unlikely]] {
@@ -86,17 +80,13 @@ void Allocator<S>::remote_free(void* pointer, const SlotRef& slot, Claim claim) 
   yield("remote-free-before-mark");
   if (!mark_remote(line, bit)) [[unlikely]]
     die_of_slot(pointer, Fault::double_free);
-#if !defined(STAVE_MUTANT_end_not_checked_at_remote_free)
   // The slot is this thread's alone now. Its owner zeroes it: here that could meet the next user, if the owner frees it
   // as well at this moment.
-  if (!end_holds(constants.contents, notes)) [[unlikely]]
+  if (!STAVE_MUTANT(end_not_checked_at_remote_free) && !end_holds(constants.contents, notes)) [[unlikely]]
     die_of_contents(Fault::overflow, kEndChanged, slot, "marked");
-#endif
   sanitizer::mark_free(pointer, notes.slot_size);
   yield("remote-free-before-done");
-#if defined(STAVE_MUTANT_forget_remote_free)
-  if (bit == 1U << 7) return;
-#endif
+  if (STAVE_MUTANT(forget_remote_free) && bit == 1U << 7) return;
   if (!complete_remote(chunk, line, bit)) return;
   yield("remote-free-before-signal");
   signal_owner(owner, chunk);
@@ -106,9 +96,7 @@ template <class S>
 void Allocator<S>::clear_slots(Chunk* chunk, SlotLine* line, std::uint64_t slots) {
   drop_canaries(line, slots);
   if (constants.contents.zero_mask == 0) return;
-#if defined(STAVE_MUTANT_collected_slot_not_zeroed)
-  if (slots != 0) return;
-#endif
+  if (STAVE_MUTANT(collected_slot_not_zeroed)) return;
   for (std::uint64_t left = slots; left != 0; left &= left - 1) {
     const auto place = static_cast<std::uint64_t>(std::countr_zero(left));
     zero_slot(constants.contents, slot_in(chunk, line, place), constants.shapes[chunk->size_class()].content_bytes);
@@ -147,24 +135,21 @@ void Allocator<S>::drain_inbox(ThreadHeap& heap) {
   // Acquire pairs with the push: inbox_next is seen. Everything else of a chunk is ordered by its own words.
   for (Chunk* chunk = heap.inbox.exchange(nullptr, std::memory_order_acquire); chunk != nullptr;) {
     const RegistryEntry entry = arena.registry.find(address_of(chunk));
-#if !defined(STAVE_MUTANT_inbox_not_checked)
-    if (!entry.is_chunk() || header_of(entry) != chunk || !header_holds_for(constants.keys.header, chunk, entry, &heap))
+    if (!STAVE_MUTANT(inbox_not_checked) && (!entry.is_chunk() || header_of(entry) != chunk ||
+                                             !header_holds_for(constants.keys.header, chunk, entry, &heap)))
         [[unlikely]] {
       die_in_chunk(Fault::corrupt_list, "an inbox leads to what is not a chunk of its heap", nullptr, chunk);
     }
-#endif
     // Read before `pending` is taken: from then on the next freer may push the chunk again.
     Chunk* const next = chunk->inbox_next.load(std::memory_order_relaxed);
     yield("drain-before-pending");
     std::uint64_t words = chunk->pending.exchange(0, std::memory_order_acq_rel);
-    [[maybe_unused]] const auto lines = static_cast<std::uint32_t>(constants.shapes[entry.size_class()].line_count());
-#if !defined(STAVE_MUTANT_pending_not_checked)
+    const auto lines = static_cast<std::uint32_t>(constants.shapes[entry.size_class()].line_count());
     // None: it stands in the inbox twice, which then has no end.
-    if (words == 0 || (words & ~low_bits(lines)) != 0) [[unlikely]] {
+    if (!STAVE_MUTANT(pending_not_checked) && (words == 0 || (words & ~low_bits(lines)) != 0)) [[unlikely]] {
       die_in_chunk(Fault::corrupt_bitmap, "a chunk in an inbox has no words to collect, or more than it has", chunk,
                    chunk);
     }
-#endif
     for (; words != 0; words &= words - 1) {
       collect_word(heap, chunk, static_cast<std::uint32_t>(std::countr_zero(words)));
     }

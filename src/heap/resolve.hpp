@@ -5,6 +5,7 @@
 
 #include <optional>
 
+#include "base/mutant.hpp"
 #include "heap/allocator.hpp"
 
 namespace stave {
@@ -15,10 +16,8 @@ STAVE_FAST std::optional<SlotRef> slot_at(const ClassShape& shape, Chunk* chunk,
   if (offset >= shape.slots_bytes) [[unlikely]]
     return std::nullopt;
   const SlotIndex slot = slot_index(shape.reciprocal, offset);
-#if !defined(STAVE_MUTANT_interior_not_checked)
-  if (!slot.exact) [[unlikely]]
+  if (!STAVE_MUTANT(interior_not_checked) && !slot.exact) [[unlikely]]
     return std::nullopt;
-#endif
   return SlotRef{chunk, chunk->lines() + slot.index / 64, slot.index % 64};
 }
 

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <bit>
 
+#include "base/mutant.hpp"
 #include "heap/allocator.hpp"
 #include "heap/instantiate.hpp"
 #include "heap/process.hpp"
@@ -146,9 +147,7 @@ bool Samples<S>::open(GuardKind guard, void* data, std::size_t bytes) {
 /// elsewhere in it, where the advice still stands.
 template <class S>
 bool Samples<S>::close(SampleRecord& record, std::size_t place_bytes) {
-#if defined(STAVE_MUTANT_sample_not_closed)
-  if (record.base != 0) return true;
-#endif
+  if (STAVE_MUTANT(sample_not_closed)) return true;
   auto* const data = reinterpret_cast<void*>(record.data);
   if (record.guard == GuardKind::protection) {
     if (!arena_->pages.withdraw(data, record.data_bytes)) return false;
@@ -163,9 +162,7 @@ bool Samples<S>::close(SampleRecord& record, std::size_t place_bytes) {
 
 template <class S>
 const void* Samples<S>::changed_around(const SampleRecord& record) const {
-#if defined(STAVE_MUTANT_sample_not_checked)
-  if (record.base != 0) return nullptr;
-#endif
+  if (STAVE_MUTANT(sample_not_checked)) return nullptr;
   const void* changed = nullptr;
   (void)visit_around(record, [&, fill = record.fill](const std::uint64_t* word, std::uint64_t bytes) {
     const std::uint64_t difference = (*word ^ fill) & bytes;
@@ -196,17 +193,13 @@ void* Samples<S>::allocate(const Wish& wish) {
   if (pool.idle == 0) return nullptr;
   const auto bits = static_cast<std::uint32_t>(wish.choice);
   std::uint32_t& first = pool.ring[pool.first];
-#if defined(STAVE_MUTANT_sample_place_not_held)
-  std::uint32_t& chosen = pool.ring[(pool.first + pool.idle - 1 + below(bits, 1)) % pool.most];
-#else
-  std::uint32_t& chosen = pool.ring[(pool.first + below(bits, (pool.idle + 1) / 2)) % pool.most];
-#endif
+  const std::size_t waited = STAVE_MUTANT(sample_place_not_held) ? pool.idle - 1 : below(bits, (pool.idle + 1) / 2);
+  std::uint32_t& chosen = pool.ring[(pool.first + waited) % pool.most];
   SampleRecord& record = at(chosen);
-#if !defined(STAVE_MUTANT_ring_not_checked)
-  if (!verifies(record) || (record.state != SampleRecord::State::unused && record.state != SampleRecord::State::held)) {
+  if (!STAVE_MUTANT(ring_not_checked) && (!verifies(record) || (record.state != SampleRecord::State::unused &&
+                                                                record.state != SampleRecord::State::held))) {
     constants_->die({.fault = Fault::corrupt_record, .rule = "the ring of waiting samples is broken"});
   }
-#endif
   const std::size_t page = constants_->page;
   const std::size_t data_bytes = align_up(wish.request.size, page);
   const std::size_t choices = (pool.place_bytes - data_bytes) / page - 1;
@@ -245,9 +238,7 @@ template <class S>
 const SampleRecord* Samples<S>::look(RegistryEntry entry) const {
   if (entry.record() == 0 || entry.record() > step_count_ * kStep) return nullptr;
   const SampleRecord& record = at(entry.record());
-#if defined(STAVE_MUTANT_sample_record_not_checked)
-  if (record.place != 0) return &record;
-#endif
+  if (STAVE_MUTANT(sample_record_not_checked)) return &record;
   return verifies(record) ? &record : nullptr;
 }
 
@@ -280,9 +271,7 @@ SampleRecord& Samples<S>::find(const void* pointer, RegistryEntry entry) const {
 template <class S>
 SampleRecord* Samples<S>::find_live(const void* pointer, RegistryEntry entry, Fault freed_fault) {
   SampleRecord& record = find(pointer, entry);
-#if defined(STAVE_MUTANT_sample_state_not_checked)
-  if (address_of(pointer) == record.base) return &record;
-#endif
+  if (STAVE_MUTANT(sample_state_not_checked) && address_of(pointer) == record.base) return &record;
   if (address_of(pointer) == record.base && record.state == SampleRecord::State::live) return &record;
   FaultRecord fault = describe(record);
   fault.address = pointer;
@@ -307,9 +296,7 @@ template <class S>
 void Samples<S>::check_claim(const SampleRecord& record, const Claim& claim) const {
   const ContentRules& rules = constants_->contents;
   const auto* const base = reinterpret_cast<const void*>(record.base);
-#if defined(STAVE_MUTANT_sample_claim_not_checked)
-  if (record.base != 0) return;
-#endif
+  if (STAVE_MUTANT(sample_claim_not_checked)) return;
   // A size of the same class may be named where sizes are not exact: the record does not know classes, and is exact.
   const bool size_fits = !rules.sized_exactly || claim.size == Claim::kAnySize || claim.size == record.requested;
   if (family_fits(rules, record.family, claim) && alignment_fits(rules, base, claim) && size_fits) return;

@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <optional>
 
+#include "base/mutant.hpp"
 #include "heap/fast_path.hpp"
 #include "heap/instantiate.hpp"
 #include "heap/resolve.hpp"
@@ -109,11 +110,8 @@ void Allocator<S>::deallocate_elsewhere(ThreadHeap& heap, void* pointer, Claim c
   if (slot.chunk->owner != &heap || heap.is_busy()) return remote_free(pointer, slot, claim);
   const std::uint64_t live = slot.line->live.load(std::memory_order_relaxed);
   const std::uint64_t marked = slot.line->marked.load(std::memory_order_relaxed);
-#if defined(STAVE_MUTANT_second_free_local_local)
-  if (!has_bit(live, slot.place)) return;
-#elif defined(STAVE_MUTANT_second_free_remote_local)
-  if (has_bit(marked, slot.place)) return;
-#endif
+  if (STAVE_MUTANT(second_free_local_local) && !has_bit(live, slot.place)) return;
+  if (STAVE_MUTANT(second_free_remote_local) && has_bit(marked, slot.place)) return;
   if (!has_bit(live & ~marked, slot.place)) die_of_slot(pointer, Fault::double_free);
   const SlotNotes notes = notes_of(slot.chunk, slot.line, slot.place);
   if (!end_holds(constants.contents, notes)) die_of_contents(Fault::overflow, kEndChanged, slot, "live");
@@ -131,9 +129,7 @@ bool Allocator<S>::may_free_slot(const OpenChunk& open, std::size_t index, Claim
 template <class S>
 bool Allocator<S>::size_claim_fits(const SlotNotes& notes, SizeClass cls, const Claim& claim) const {
   const ContentRules& rules = constants.contents;
-#if defined(STAVE_MUTANT_size_not_checked)
-  return true;
-#endif
+  if (STAVE_MUTANT(size_not_checked)) return true;
   if (!rules.sized) return true;
   if (rules.sized_exactly) return false;  // claim_fits has compared them
   if (class_for(claim.size, claim.alignment()) == cls) return true;
@@ -156,18 +152,14 @@ void Allocator<S>::deallocate_large(void* pointer, RegistryEntry entry, const Cl
       return;
     }
   }
-#if !defined(STAVE_MUTANT_vacant_not_told)
-  if (entry.kind() == UnitKind::vacant) die_of_slot(pointer, Fault::double_free);
-#endif
+  if (!STAVE_MUTANT(vacant_not_told) && entry.kind() == UnitKind::vacant) die_of_slot(pointer, Fault::double_free);
   free_foreign(pointer);
 }
 
 template <class S>
 SlotRef Allocator<S>::live_slot(const void* pointer, RegistryEntry entry, Fault freed_fault) {
   const SlotRef slot = resolve(*this, pointer, entry, freed_fault);
-#if defined(STAVE_MUTANT_freed_not_checked)
-  if (pointer != nullptr) return slot;
-#endif
+  if (STAVE_MUTANT(freed_not_checked)) return slot;
   const std::uint64_t live = slot.line->live.load(std::memory_order_acquire);
   if ((live & ~slot.line->marked.load(std::memory_order_acquire) & slot.bit()) == 0) die_of_slot(pointer, freed_fault);
   return slot;
@@ -258,9 +250,7 @@ bool Allocator<S>::bounds_of(const void* address, void** start, std::size_t* siz
 
 template <class S>
 std::size_t Allocator<S>::room_at(const void* address, RegistryEntry entry) {
-#if defined(STAVE_MUTANT_access_not_checked)
-  if (address != nullptr) return kNoBound;
-#endif
+  if (STAVE_MUTANT(access_not_checked)) return kNoBound;
   if (!entry.is_chunk()) return room_in_large(address, entry);
   const Bounds slot = slot_around(here().constants, address_of(address), entry);
   const std::uintptr_t end = slot.start + slot.size;
@@ -320,9 +310,8 @@ template <class S>
 bool Allocator<S>::resize_slot(const SlotRef& slot, std::size_t size, std::size_t* old_size) {
   const ContentRules& rules = constants.contents;
   const SlotNotes notes = notes_of(slot.chunk, slot.line, slot.place);
-#if !defined(STAVE_MUTANT_end_not_checked_at_realloc)
-  if (!end_holds(rules, notes)) die_of_contents(Fault::overflow, kEndChanged, slot, "live");
-#endif
+  if (!STAVE_MUTANT(end_not_checked_at_realloc) && !end_holds(rules, notes))
+    die_of_contents(Fault::overflow, kEndChanged, slot, "live");
   if (!family_fits(rules, notes.family(), {})) die_of_claim(slot, {});
   *old_size = notes.size(rules);
   if (!fits_well(size, notes.capacity())) return false;
@@ -386,9 +375,9 @@ SizeClass Allocator<S>::class_for(std::size_t size, std::size_t alignment) const
 
 template <class S>
 void* Allocator<S>::allocate_aligned(ThreadHeap& heap, std::size_t alignment, Request request) {
-#if defined(STAVE_MUTANT_wrong_alignment)
-  if (alignment <= 4 * kGrain) alignment = kGrain;
-#endif
+  if (STAVE_MUTANT(wrong_alignment)) {
+    if (alignment <= 4 * kGrain) alignment = kGrain;
+  }
   if (alignment <= kGrain) return allocate(*this, heap, request);
   if (sample_due(heap)) [[unlikely]]
     if (void* const sample = allocate_sample(heap, request, alignment, __builtin_frame_address(0))) return sample;

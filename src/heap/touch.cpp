@@ -7,6 +7,7 @@
 #include <optional>
 #include <string_view>
 
+#include "base/mutant.hpp"
 #include "heap/allocator.hpp"
 #include "heap/instantiate.hpp"
 #include "heap/process.hpp"
@@ -53,16 +54,14 @@ const SampleRecord* Allocator<S>::overflowed_before(std::uintptr_t address, cons
 /// Nothing is locked: who died here may have held anything, and what another thread changes meanwhile does not verify.
 template <class S>
 bool Allocator<S>::explain_touch(const void* address, FaultRecord* fault) const {
-#if defined(STAVE_MUTANT_touch_not_explained)
-  if (address != nullptr) return false;
-#endif
+  if (STAVE_MUTANT(touch_not_explained)) return false;
   const RegistryEntry entry = arena.registry.find(address_of(address));
   if (entry.kind() == UnitKind::sample) {
     const SampleRecord* sample = samples.look(entry);
     if (sample == nullptr) return false;
-#if !defined(STAVE_MUTANT_touch_by_place)
-    if (const SampleRecord* const before = overflowed_before(address_of(address), *sample)) sample = before;
-#endif
+    if (!STAVE_MUTANT(touch_by_place)) {
+      if (const SampleRecord* const before = overflowed_before(address_of(address), *sample)) sample = before;
+    }
     *fault = samples.describe(*sample);
     fault->allocation = fault->address;
     fault->address = address;
