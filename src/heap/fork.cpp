@@ -12,6 +12,7 @@
 
 #include "heap/fast_path.hpp"
 #include "heap/instantiate.hpp"
+#include "os/sanitizer.hpp"
 
 namespace stave {
 
@@ -91,7 +92,8 @@ void Allocator<S>::sweep_torn_heap(ThreadHeap& heap) {
     ++heap.classes[cls].chunks;
     file_chunk(heap, chunk);
   });
-  for (Cursor& cursor : heap.cursors) cursor = {};
+  // What is written here in a loop a compiler may write by memset, which sanitizers watch.
+  sanitizer::zero_own(&heap.cursors, sizeof heap.cursors);
   for (const ClassChunks& chunks : heap.classes) {
     for (std::uint32_t i = 0; i != chunks.record_count; ++i) chunks.records[i]->let_go();
   }
