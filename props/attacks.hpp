@@ -30,6 +30,7 @@ class Attacks {
   void begin(const Header&) {}
   template <class Slot>
   void attack(const Op&, Slot&) {}
+  [[nodiscard]] bool is_open(const char*, std::size_t) const { return true; }
   void check_place(const char*, std::size_t, std::size_t) {}
   void check_forged() {}
   void forget_what_is_gone() {}
@@ -103,6 +104,11 @@ class Attacks<Self, H> {
     }
   }
 
+  /// Whether the ends of an allocation can be touched, as far as the heap knows. (What a request of nothing gave
+  /// cannot.)
+  [[nodiscard]] bool is_open(const char* address, std::size_t bytes) const {
+    return bytes == 0 || (self().heap_.is_open(address) && self().heap_.is_open(address + bytes - 1));
+  }
   /// What was handed out begins where a slot or block does, and hides no write that had to be found: not where `kept`
   /// bytes were copied since.
   void check_place(char* address, std::size_t size, std::size_t kept) {

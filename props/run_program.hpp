@@ -3,7 +3,7 @@
 // Runs operations on a heap beside a model of it, and judges each answer. One interpreter for model tests and fuzzers.
 //
 // What every heap owes, checked after every operation (or, when sampled, where the operation acted):
-//   P1  no two live allocations have a byte in common, and all lie in the heap's region
+//   P1  no two live allocations have a byte in common, and all lie in the heap's region and can be touched
 //   P2  contents stay until the owner changes them
 //   P3  addresses are multiples of 16 and of the alignment that was asked for
 //   P4  the usable size is at least what was asked for, and does not change
@@ -434,6 +434,9 @@ class Runner : private Attacks<Runner<H, Model>, H> {
         value - region_start() > heap_.region_bytes() - usable) {
       fail("P1 allocations lie in the region", address, "size %zu, usable %zu", wanted.size, usable);
     }
+    if (!failure_ && !Attack::is_open(address, usable)) {
+      fail("P1 allocations can be touched", address, "size %zu, usable %zu", wanted.size, usable);
+    }
     if (!failure_) Attack::check_place(address, wanted.size, wanted.kept);
     if (failure_) return false;
     Allocation allocation;
@@ -476,6 +479,10 @@ class Runner : private Attacks<Runner<H, Model>, H> {
 
   void check_contents(const Allocation& allocation) {
     if (allocation.spoiled) return;
+    if (!Attack::is_open(allocation.address, allocation.usable)) {
+      fail("P2 contents stay", allocation.address, "access is over, of %zu bytes", allocation.usable);
+      return;
+    }
     const std::size_t where = find_mismatch(allocation.address, allocation.usable, allocation.usable, allocation.fill);
     if (where != kNoMismatch) {
       fail("P2 contents stay", allocation.address + where, "byte %zu of %zu (usable %zu)", where, allocation.size,
