@@ -395,6 +395,9 @@ struct Allocator {
   void open_page(OpenChunk& open);
   void open_page_if_worn(OpenChunk& open);
   [[nodiscard]] ThreadHeap* make_heap();
+  /// arena.metadata, for which the address space of freed large blocks is let go if there is no other. The lock is
+  /// held.
+  [[nodiscard]] void* own_memory(std::size_t bytes);
   void signal_owner(ThreadHeap& owner, Chunk* chunk);
   [[nodiscard]] std::uint32_t repair_word(const ThreadHeap& heap, SizeClass cls, Chunk* chunk, SlotLine* line);
 };

@@ -12,9 +12,15 @@ namespace stave {
 constinit const ThreadHeap g_no_heap{.busy = 1};
 
 template <class S>
+void* Allocator<S>::own_memory(std::size_t bytes) {
+  void* const memory = arena.metadata(bytes);
+  return memory == nullptr && large.flush_held() ? arena.metadata(bytes) : memory;
+}
+
+template <class S>
 ThreadHeap* Allocator<S>::make_heap() {
   auto* const heap =
-      static_cast<ThreadHeap*>(arena.metadata(align_up(sizeof(ThreadHeap), constants.page)));  // zeroed: an empty heap
+      static_cast<ThreadHeap*>(own_memory(align_up(sizeof(ThreadHeap), constants.page)));  // zeroed: an empty heap
   if (heap == nullptr) return nullptr;
   heap->index = heap_count++;
   heap->random.start(random.take_seed(), heap->index);
@@ -233,6 +239,7 @@ bool Allocator<S>::trim(ThreadHeap* heap) {
 
 #define STAVE_HEAP_TABLE(S)                                    \
   template ThreadHeap* Allocator<S>::adopt_heap();             \
+  template void* Allocator<S>::own_memory(std::size_t);        \
   template void Allocator<S>::put_orphan(ThreadHeap&);         \
   template void Allocator<S>::link_orphan(ThreadHeap&);        \
   template void Allocator<S>::unlink_orphan(ThreadHeap**);     \

@@ -181,6 +181,27 @@ TEST(HeapTable, trim_gives_back_whole_free_pages_between_live_slots) {
   EXPECT_STREQ(heap.verify(), "");
 }
 
+TEST(HeapTable, what_is_held_of_large_blocks_makes_room_for_a_heap_and_its_records) {
+  for (const bool has_heap : {false, true}) {
+    TestHeap heap({.options = options_of(Profile::fuzz)});
+    if (has_heap) heap.deallocate(1, heap.allocate(1, 100));
+    std::size_t bytes = heap.region_bytes();
+    void* large = nullptr;
+    while ((large = heap.allocate(0, bytes)) == nullptr) bytes -= kUnit / 16;
+    heap.deallocate(0, large);
+    {
+      Allocator<InstanceStorage>& allocator = heap.allocator();
+      const ArenaLocked<InstanceStorage> locked(allocator.arena, allocator.constants);
+      while (allocator.arena.metadata(64) != nullptr) {
+      }
+    }
+    const std::uint64_t held = heap.stats().mapped_bytes;
+    ASSERT_GT(held, heap.region_bytes() / 8 * 7) << "the block is held";
+    EXPECT_NE(heap.allocate(1, has_heap ? 5000 : 100), nullptr);
+    EXPECT_LT(heap.stats().mapped_bytes, held / 2) << "and was needed";
+  }
+}
+
 TEST(HeapTable, only_a_few_ended_threads_keep_empty_memory) {
   TestHeap heap;
   for (unsigned thread = 0; thread != 8; ++thread) {

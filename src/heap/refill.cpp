@@ -22,10 +22,10 @@ bool Allocator<S>::provide_record(ThreadHeap& heap, SizeClass cls) {
   const std::size_t words = constants.shapes[cls].line_count() * sizeof(OpenWord);
   const ArenaLocked<S> locked(arena, constants);
   if (chunks.records == nullptr) {
-    chunks.records = static_cast<OpenChunk**>(arena.metadata(ClassChunks::kMostOpen * sizeof(OpenChunk*)));
+    chunks.records = static_cast<OpenChunk**>(own_memory(ClassChunks::kMostOpen * sizeof(OpenChunk*)));
     if (chunks.records == nullptr) return false;
   }
-  void* const memory = arena.metadata(sizeof(OpenChunk) + words);
+  void* const memory = own_memory(sizeof(OpenChunk) + words);
   if (memory == nullptr) return chunks.record_count != 0;
   chunks.records[chunks.record_count] = static_cast<OpenChunk*>(memory);
   keep_order();
