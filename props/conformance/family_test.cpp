@@ -370,6 +370,14 @@ TEST(Memalign, gives_powers_of_two) {
   }
 }
 
+TEST(Memalign, beyond_the_largest_power_of_two_fails_with_einval) {
+  for (const size_t alignment : {(size_t{1} << 63) + 1, SIZE_MAX}) {
+    errno = 0;
+    EXPECT_EQ(opaque(memalign(opaque(alignment), 1)), nullptr);
+    EXPECT_EQ(errno, EINVAL);
+  }
+}
+
 TEST(Valloc, is_page_aligned) {
   void* const pointer = opaque(valloc(100));
   ASSERT_NE(pointer, nullptr);

@@ -53,6 +53,21 @@ TEST(StaveHeap, serves_the_family) {
   EXPECT_EQ(stave_heap_verify(h.heap), nullptr);
 }
 
+TEST(StaveHeap, realloc_makes_and_frees_as_the_c_library_s) {
+  const Heap h;
+  ASSERT_NE(h.heap, nullptr);
+  const auto live = [&] {
+    stave_statistics statistics;
+    stave_heap_get_statistics(h.heap, &statistics);
+    return statistics.live_allocations;
+  };
+  void* const block = stave_heap_realloc(h.heap, nullptr, 100);
+  EXPECT_NE(block, nullptr);
+  EXPECT_EQ(live(), 1U);
+  EXPECT_EQ(stave_heap_realloc(h.heap, block, 0), nullptr);
+  EXPECT_EQ(live(), 0U);
+}
+
 TEST(StaveHeap, says_no_as_the_c_library_does) {
   const stave_heap_options small{.region_bytes = 8 << 20, .seed = 1, .profile = nullptr};
   const Heap h(&small);

@@ -516,6 +516,34 @@ TEST(InstanceArena, each_call_may_fail_and_nothing_is_lost) {
   }
 }
 
+TEST(InstanceArena, a_span_that_cannot_be_recorded_goes_back) {
+  Fixture<InstanceStorage> fix;
+  constexpr int kMap = 0;  // of SysCall
+  constexpr int kUnmap = 1;
+  const std::size_t size = kLargestSlot;  // whose first spans have one chunk each
+  ASSERT_NE(fix.acquire(size), nullptr);
+  // The next record needs a block of metadata: of two that are full, the second has as many pieces as the first.
+  const auto pieces_of_a_block = [&] {
+    const int before = fix.calls[kMap];
+    int pieces = 0;
+    while (fix.calls[kMap] == before) {
+      EXPECT_NE(fix.arena.metadata(kLine), nullptr);
+      ++pieces;
+    }
+    return pieces;
+  };
+  (void)pieces_of_a_block();
+  for (int pieces = pieces_of_a_block(); pieces > 1; --pieces) EXPECT_NE(fix.arena.metadata(kLine), nullptr);
+  const int maps = fix.calls[kMap];
+  const int unmaps = fix.calls[kUnmap];
+  fix.fails = [&] { return fix.calls[kMap] == maps + 2; };
+  EXPECT_EQ(fix.acquire(size), nullptr);
+  EXPECT_EQ(fix.calls[kMap], maps + 2);
+  EXPECT_EQ(fix.calls[kUnmap], unmaps + 1);
+  fix.fails = nullptr;
+  EXPECT_NE(fix.acquire(size), nullptr);
+}
+
 TEST(ArenaLocked, blocks_nothing_and_releases_at_its_end) {
   auto fix = std::make_unique<Fixture<InstanceStorage>>();
   {

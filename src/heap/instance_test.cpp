@@ -217,26 +217,31 @@ struct Escape {
   FaultRecord record;
 };
 
-Fault fault_of_second_free(Instance& instance, Escape& escape) {
-  void* const block = instance.allocate(0, 100);
+/// An InstanceConfig::on_fault whose context is an Escape.
+void escape_with(void* context, const FaultRecord& record) {
+  auto* const e = static_cast<Escape*>(context);
+  e->record = record;
+  std::longjmp(e->env, 1);
+}
+
+/// internal: it was taken.
+Fault fault_of_free(Instance& instance, Escape& escape, void* block) {
   if (setjmp(escape.env) == 0) {
-    instance.deallocate(0, block);
     instance.deallocate(0, block);
     return Fault::internal;
   }
   return escape.record.fault;
 }
 
+Fault fault_of_second_free(Instance& instance, Escape& escape) {
+  void* const block = instance.allocate(0, 100);
+  instance.deallocate(0, block);
+  return fault_of_free(instance, escape, block);
+}
+
 TEST(Instance, on_fault_may_leave_by_longjmp_and_reset_makes_it_usable) {
   Escape escape;
-  const Owned instance = make({.seed = 3,
-                               .on_fault =
-                                   [](void* context, const FaultRecord& record) {
-                                     auto* const e = static_cast<Escape*>(context);
-                                     e->record = record;
-                                     std::longjmp(e->env, 1);
-                                   },
-                               .context = &escape});
+  const Owned instance = make({.seed = 3, .on_fault = escape_with, .context = &escape});
   ASSERT_NE(instance, nullptr);
   for (std::uint64_t round = 0; round != 5; ++round) {
     EXPECT_EQ(fault_of_second_free(*instance, escape), Fault::double_free);
@@ -245,6 +250,24 @@ TEST(Instance, on_fault_may_leave_by_longjmp_and_reset_makes_it_usable) {
     void* const block = instance->allocate(0, 100);
     ASSERT_NE(block, nullptr);
     instance->deallocate(0, block);
+  }
+}
+
+TEST(Instance, that_is_watched_has_canaries_and_clears_what_is_freed_whatever_its_profile) {
+  for (const bool watched : {false, true}) {
+    Escape escape;
+    const Owned instance =
+        make({.profile = Profile::light, .watched = watched, .on_fault = escape_with, .context = &escape});
+    ASSERT_NE(instance, nullptr);
+    auto* const freed = static_cast<char*>(instance->allocate(0, 64));
+    *freed = 'x';
+    instance->deallocate(0, freed);
+    EXPECT_EQ(*static_cast<volatile char*>(freed), watched ? '\0' : 'x');
+
+    auto* const block = static_cast<char*>(instance->allocate(0, 64));
+    ASSERT_EQ(instance->placement(block).canary, watched);
+    if (watched) block[instance->usable_size(0, block)] ^= 1;
+    EXPECT_EQ(fault_of_free(*instance, escape, block), watched ? Fault::overflow : Fault::internal);
   }
 }
 
@@ -331,13 +354,7 @@ TEST(Instance, a_number_serves_a_new_thread_after_its_thread_ended) {
 
 TEST(Instance, two_instances_know_nothing_of_one_another) {
   Escape escape;
-  const InstanceConfig config{.on_fault =
-                                  [](void* context, const FaultRecord& record) {
-                                    auto* const e = static_cast<Escape*>(context);
-                                    e->record = record;
-                                    std::longjmp(e->env, 1);
-                                  },
-                              .context = &escape};
+  const InstanceConfig config{.on_fault = escape_with, .context = &escape};
   Instance* const a = Instance::create(config);
   Instance* const b = Instance::create(config);
   ASSERT_TRUE(a != nullptr && b != nullptr);

@@ -253,6 +253,42 @@ TEST_P(Large, pages_move_piece_by_piece_where_the_kernel_does_not_move_several_m
   EXPECT_STREQ(heap.verify(), "");
 }
 
+/// The kernel may unmap where pages shall go, and then not move them.
+TEST_P(Large, whose_place_is_lost_while_spare_pages_come_says_no_and_loses_nothing) {
+  TestHeap heap(setup());
+  const auto lose_a_place = [lost = false](SysCall call) mutable {
+    const bool now = call == SysCall::remap || (lost && call == SysCall::map);
+    lost = call == SysCall::remap;
+    return now;
+  };
+  heap.deallocate(0, dense(heap, 4 * kLarge));
+  heap.fails = lose_a_place;
+  EXPECT_EQ(heap.allocate(0, 2 * kLarge), nullptr);
+  heap.fails = nullptr;
+  EXPECT_STREQ(heap.verify(), "");
+  char* block = static_cast<char*>(heap.allocate(0, 2 * kLarge));
+  ASSERT_NE(block, nullptr);
+  EXPECT_TRUE(is_zero(block, 2 * kLarge));
+
+  // One that would grow in place stays as it is.
+  heap.deallocate(0, dense(heap, 4 * kLarge));
+  block = static_cast<char*>(heap.reallocate(0, block, 2 * kLarge + kLarge / 2));
+  ASSERT_NE(block, nullptr);
+  const std::size_t usable = heap.usable_size(block);
+  std::memset(block, 0x5a, usable);
+  heap.fails = lose_a_place;
+  void* const moved = heap.reallocate(0, block, usable + kLarge);
+  heap.fails = nullptr;
+  if (moved == nullptr) {
+    EXPECT_EQ(heap.usable_size(block), usable);
+    EXPECT_EQ(read_end(block + usable), -SIGSEGV);
+  } else {
+    block = static_cast<char*>(moved);
+  }
+  EXPECT_TRUE(std::all_of(block, block + usable, [](char byte) { return byte == 0x5a; }));
+  EXPECT_STREQ(heap.verify(), "");
+}
+
 TEST_P(Large, spare_pages_are_bounded_in_sum) {
   Options options = test::options_with(Profile::standard, GetParam());
   options.spare_large_kb = 4 << 10;

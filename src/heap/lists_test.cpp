@@ -246,6 +246,13 @@ TEST(DamagedLists, an_impossible_count_kills) {
             "corrupt-header");
 }
 
+TEST(DamagedLists, an_empty_chunk_that_is_not_there_kills_who_gives_it_back) {
+  TestHeap heap;
+  const Place place = heap.place_of(heap.allocate(0, kSize));
+  heap.heap(0).classes[place.cls].empty = 1;
+  EXPECT_STREQ(heap.death_of([&] { (void)heap.trim(0); }), "corrupt-list");
+}
+
 TEST(DamagedLists, a_chunk_is_not_released_with_frees_to_collect) {
   TestHeap heap;
   std::vector<void*> all;

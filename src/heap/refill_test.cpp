@@ -296,6 +296,21 @@ TEST(HandOut, a_word_that_was_changed_behind_its_owners_back_kills) {
             "corrupt-bitmap");
 }
 
+TEST(HandOut, a_chunk_is_not_closed_with_a_word_that_was_changed_meanwhile) {
+  const auto death = [](auto damage) {
+    TestHeap heap;
+    const Place place = heap.place_of(heap.allocate(0, 64));
+    std::uint32_t other = 0;  // a word that malloc does not serve from, which is looked at before
+    while (heap.heap(0).cursors[place.cls].line == place.chunk->lines() + other) ++other;
+    damage(place.chunk->lines()[other]);
+    return std::string(heap.death_of([&] { heap.close_all(0); }));
+  };
+  EXPECT_EQ(death([](SlotLine&) {}), "none");
+  EXPECT_EQ(death([](SlotLine& line) { line.live.fetch_xor(1); }), "corrupt-bitmap");
+  EXPECT_EQ(death([](SlotLine& line) { line.held ^= 1; }), "corrupt-bitmap");
+  EXPECT_EQ(death([](SlotLine& line) { line.marked.fetch_xor(~line.live.load()); }), "corrupt-bitmap");
+}
+
 TEST(HandOut, a_slot_in_use_is_never_handed_out_even_if_the_copies_say_it_is_free) {
   TestHeap heap;
   void* const pointer = heap.allocate(0, 64);

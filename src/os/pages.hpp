@@ -126,7 +126,6 @@ class RegionPages {
   [[nodiscard]] bool is_open(const void* at) const;
 
   [[nodiscard]] char* region() const { return region_; }
-  [[nodiscard]] std::size_t units() const { return units_; }
 
  private:
   /// Calls `call` with the pages that there are.
