@@ -39,6 +39,19 @@ endif()
 set(CMAKE_C_IMPLICIT_LINK_LIBRARIES "")
 set(CMAKE_CXX_IMPLICIT_LINK_LIBRARIES "")
 
+# What counts the executed lines, for the core and what instantiates it (ci/coverage). Each program or library has one file in
+# <build>/profiles (%m), in which its processes count while they run (%c, which needs the relocation): one that dies by a signal
+# has counted, and so has one without an environment.
+set(STAVE_COVERAGE_COMPILE "")
+set(STAVE_COVERAGE_LINK "")
+if(STAVE_COVERAGE)
+  set(profile "-fprofile-instr-generate=${PROJECT_BINARY_DIR}/profiles/%m%c.profraw")
+  set(STAVE_COVERAGE_LINK ${profile} -Wl,-u,stave_count_early)
+  # atomic: the rest of a difference of counts would be taken for executed, or not, where threads lose some.
+  set(STAVE_COVERAGE_COMPILE ${profile} -fcoverage-mapping -fprofile-update=atomic "SHELL:-mllvm -runtime-counter-relocation"
+    "-fcoverage-prefix-map=${PROJECT_BINARY_DIR}=build" "-fcoverage-prefix-map=${PROJECT_SOURCE_DIR}=.")
+endif()
+
 # --- the core ----------------------------------------------------------------------------------------------------
 
 # The compiler must not reason about the functions that we define: it would turn our calloc into a call of calloc.
@@ -50,6 +63,7 @@ endforeach()
 # What users of the core, in whichever form, compile with.
 function(stave_core_usage target)
   target_include_directories(${target} PUBLIC "$<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/src>")
+  target_link_options(${target} PUBLIC "$<BUILD_INTERFACE:${STAVE_COVERAGE_LINK}>")
 endfunction()
 
 # How the sources of the core themselves are compiled.
@@ -57,7 +71,7 @@ function(stave_core_options target)
   stave_core_usage(${target})
   target_compile_options(${target} PRIVATE
     -fno-exceptions -fno-rtti -fno-threadsafe-statics -fvisibility=hidden -fvisibility-inlines-hidden
-    -ftls-model=initial-exec -fno-plt -fstack-protector-strong ${STAVE_NO_BUILTIN})
+    -ftls-model=initial-exec -fno-plt -fstack-protector-strong ${STAVE_NO_BUILTIN} ${STAVE_COVERAGE_COMPILE})
   # The same source gives the same library, wherever it is built. (Tests find files by __FILE__.)
   target_compile_options(${target} PRIVATE
     "-ffile-prefix-map=${PROJECT_BINARY_DIR}=build" "-ffile-prefix-map=${PROJECT_SOURCE_DIR}=.")
@@ -83,6 +97,15 @@ function(stave_core_options target)
     # The core poisons headers and free slots for everybody but itself (src/os/sanitizer.hpp).
     target_compile_options(${target} PRIVATE -fno-sanitize=address)
     target_compile_definitions(${target} PRIVATE STAVE_SANITIZERS=1)
+  endif()
+endfunction()
+
+# For programs that contain libstave.a. They are so alike that %m is the same for some; but each has a name.
+function(stave_counted_program target)
+  if(STAVE_COVERAGE)
+    # Of the parts of a program the first one names the file.
+    target_compile_options(${target} PRIVATE
+      "-fprofile-instr-generate=${PROJECT_BINARY_DIR}/profiles/${target}-%m%c.profraw" "SHELL:-mllvm -runtime-counter-relocation")
   endif()
 endfunction()
 
@@ -129,7 +152,7 @@ endfunction()
 # What every test program compiles with.
 function(stave_test_options target)
   # g++ does not count this to -Wconversion in C++, clang does: in tests, numbers are small.
-  target_compile_options(${target} PRIVATE $<$<CXX_COMPILER_ID:Clang>:-Wno-sign-conversion>)
+  target_compile_options(${target} PRIVATE $<$<CXX_COMPILER_ID:Clang>:-Wno-sign-conversion> ${STAVE_COVERAGE_COMPILE})
   if(CMAKE_CROSSCOMPILING_EMULATOR)
     target_compile_definitions(${target} PRIVATE STAVE_TEST_EMULATED=1)
   endif()
@@ -185,7 +208,7 @@ function(stave_unit_test source)
   add_dependencies(stave_unit_tests unit_${unit})
   add_test(NAME unit.${unit} COMMAND unit_${unit} --gtest_brief=1)
   set(timeout 120)
-  if(CMAKE_CROSSCOMPILING_EMULATOR)
+  if(CMAKE_CROSSCOMPILING_EMULATOR OR STAVE_COVERAGE)
     set(timeout 600)
   endif()
   set_tests_properties(unit.${unit} PROPERTIES LABELS unit TIMEOUT ${timeout})
