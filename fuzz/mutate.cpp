@@ -196,11 +196,14 @@ void cut_large(const Records& program, Dice& dice) {
   if (program.count == 0 || dice.below(kUncutOnceIn) == 0) return;
   const props::Header header = props::decode_header(program.data, kRecordBytes);
   const auto asks = [](const Op& op) { return op.code <= OpCode::memalign_op || op.code == OpCode::pile_up; };
-  unsigned most = dice.below(4);
+  unsigned left = dice.below(4);
   for (std::size_t i = 0; i != program.count; ++i) {
     Op op = props::decode_op(header, program.at(i));
-    if (!asks(op) || !is_large(op.argument) || most-- != 0) continue;
-    most = 0;
+    if (!asks(op) || !is_large(op.argument)) continue;
+    if (left != 0) {
+      --left;
+      continue;
+    }
     const Op other = props::decode_op(header, program.at(dice.below(program.count)));
     op.argument = asks(other) && !is_large(other.argument) ? other.argument : random_edge(dice, kSmallClasses);
     props::encode_op(header, op, program.at(i));

@@ -124,9 +124,9 @@ class ProgramTarget {
     ++tally_.programs;
     tally_.requests += place.runner.requests() - requests_before;
     tally_.long_ones += count - left_out >= kLong ? 1U : 0U;
-    if (place.runner.attacks() != 0 || place.runner.expected_death()) {
+    const char* const verdict = place.runner.verdict();
+    if (place.runner.attacks() != 0 || verdict != nullptr) {
       ++tally_.attacked;
-      const char* const verdict = place.runner.verdict();
       tally_.deaths += verdict != nullptr && std::strcmp(verdict, "stale") != 0 ? 1U : 0U;
       tally_.outcomes.count(first_misuse, verdict != nullptr ? verdict : "went-on");
     }

@@ -91,8 +91,7 @@ TEST_P(HeapProfiles, keep_every_property_when_threads_interrupt_one_another) {
 }
 
 TEST_P(HeapProfiles, owe_after_misuse_of_one_class_what_the_table_says) {
-  // AddressSanitizer would find what these programs do.
-  if (STAVE_PROPS_ASAN) GTEST_SKIP();
+  if (STAVE_PROPS_ASAN) GTEST_SKIP() << "AddressSanitizer would find what these programs do";
   Wish attacked = wish();
   attacked.attacks = true;
   attacked.interleaved = true;
@@ -140,7 +139,7 @@ TEST_P(Regress, keeps_every_property_on_pages_of_each_size) {
   ASSERT_TRUE(program) << GetParam() << " is no program";
   const bool attacks =
       std::any_of(program->ops.begin(), program->ops.end(), [](const Op& op) { return is_attack(op.code); });
-  if (STAVE_PROPS_ASAN && attacks) GTEST_SKIP();
+  if (STAVE_PROPS_ASAN && attacks) GTEST_SKIP() << "AddressSanitizer would find what this program does";
   for (const std::size_t page : {page_size(), std::size_t{16} << 10U, std::size_t{64} << 10U}) {
     if (page < page_size()) continue;
     HeapSetup setup = setup_for(program->header);

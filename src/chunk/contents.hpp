@@ -93,16 +93,15 @@ STAVE_FAST void zero_short_slot(void* slot, std::size_t bytes) {
 
 /// The same for slots that are longer than kShortSlot.
 STAVE_SLOW inline void zero_long_slot(const ContentRules& rules, void* slot, std::size_t bytes) {
-  if (!STAVE_MUTANT(slot_not_zeroed)) {
-    if (bytes <= 4 * kShortSlot) return sanitizer::zero_own(slot, bytes);
-    // What the program never wrote needs no memory for zeros, and a look at it costs no more than writing it would.
-    constexpr std::size_t kPiece = 4096;
-    auto* const start = static_cast<char*>(slot);
-    for (std::size_t at = 0; at != bytes;) {
-      const std::size_t piece = std::min(bytes - at, kPiece - address_of(start + at) % kPiece);
-      if (!is_zero(start + at, piece, rules.vectors)) sanitizer::zero_own(start + at, piece);
-      at += piece;
-    }
+  if (STAVE_MUTANT(slot_not_zeroed)) return;
+  if (bytes <= 4 * kShortSlot) return sanitizer::zero_own(slot, bytes);
+  // What the program never wrote needs no memory for zeros, and a look at it costs no more than writing it would.
+  constexpr std::size_t kPiece = 4096;
+  auto* const start = static_cast<char*>(slot);
+  for (std::size_t at = 0; at != bytes;) {
+    const std::size_t piece = std::min(bytes - at, kPiece - address_of(start + at) % kPiece);
+    if (!is_zero(start + at, piece, rules.vectors)) sanitizer::zero_own(start + at, piece);
+    at += piece;
   }
 }
 

@@ -242,14 +242,13 @@ void LargeBlocks<S>::check_slack(const LargeRecord& record) {
   const std::size_t page = constants_->page;
   auto* const last = reinterpret_cast<char*>(align_down(address_of(end), page));
   if (slack == 0 || !arena_->pages.permit(last, align_up(address_of(end + slack), page) - address_of(last))) return;
-  if (!STAVE_MUTANT(large_slack_not_checked)) {
-    for (std::size_t i = 0; i != slack; ++i) {
-      if (end[i] == 0) continue;
-      FaultRecord fault = fault_at(Fault::overflow, "what lies behind the allocation in its last page was changed",
-                                   record, reinterpret_cast<void*>(record.start()));
-      fault.changed = end + i;
-      constants_->die(fault);
-    }
+  if (STAVE_MUTANT(large_slack_not_checked)) return;
+  for (std::size_t i = 0; i != slack; ++i) {
+    if (end[i] == 0) continue;
+    FaultRecord fault = fault_at(Fault::overflow, "what lies behind the allocation in its last page was changed",
+                                 record, reinterpret_cast<void*>(record.start()));
+    fault.changed = end + i;
+    constants_->die(fault);
   }
 }
 
@@ -257,15 +256,13 @@ template <class S>
 void LargeBlocks<S>::check_lead(const LargeRecord& record) {
   auto* const first = reinterpret_cast<char*>(record.base);
   if (!arena_->pages.permit(first, constants_->page)) return;
-  if (!STAVE_MUTANT(large_lead_not_checked)) {
-    for (std::size_t i = record.lead; i-- != 0;) {
-      if (first[i] == 0) continue;
-      FaultRecord fault =
-          fault_at(Fault::underflow, "what lies in front of the allocation in its first page was changed", record,
-                   reinterpret_cast<void*>(record.start()));
-      fault.changed = first + i;
-      constants_->die(fault);
-    }
+  if (STAVE_MUTANT(large_lead_not_checked)) return;
+  for (std::size_t i = record.lead; i-- != 0;) {
+    if (first[i] == 0) continue;
+    FaultRecord fault = fault_at(Fault::underflow, "what lies in front of the allocation in its first page was changed",
+                                 record, reinterpret_cast<void*>(record.start()));
+    fault.changed = first + i;
+    constants_->die(fault);
   }
 }
 

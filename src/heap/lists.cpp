@@ -20,14 +20,13 @@ std::uint32_t empties_kept(const ClassChunks& chunks, const ClassShape& shape) {
 
 template <class S>
 void Allocator<S>::check_neighbour(ThreadHeap& heap, Chunk* chunk, Chunk* neighbour) {
-  if (!STAVE_MUTANT(no_list_check)) {
-    const RegistryEntry entry = arena.registry.find(address_of(neighbour));
-    const bool ours = entry.is_chunk() && entry.size_class() == chunk->size_class() && header_of(entry) == neighbour &&
-                      neighbour->place == chunk->place &&
-                      header_holds_for(constants.keys.header, neighbour, entry, &heap);
-    if (!ours) [[unlikely]] {
-      die_in_chunk(Fault::corrupt_list, "a chunk list leads to what is not a chunk of it", chunk, neighbour);
-    }
+  if (STAVE_MUTANT(no_list_check)) return;
+  const RegistryEntry entry = arena.registry.find(address_of(neighbour));
+  const bool ours = entry.is_chunk() && entry.size_class() == chunk->size_class() && header_of(entry) == neighbour &&
+                    neighbour->place == chunk->place &&
+                    header_holds_for(constants.keys.header, neighbour, entry, &heap);
+  if (!ours) [[unlikely]] {
+    die_in_chunk(Fault::corrupt_list, "a chunk list leads to what is not a chunk of it", chunk, neighbour);
   }
 }
 

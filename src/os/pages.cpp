@@ -135,12 +135,10 @@ void PretendedPages::reset(std::size_t bytes) {
 
 bool PretendedPages::is_open(const void* at) const {
   const std::size_t grain = grain_of(at);
-  constexpr std::size_t kInUnit = kUnit / kGrain;
   return ((closed_[grain / kInUnit] >> (grain % kInUnit)) & 1U) == 0;
 }
 
 void PretendedPages::set_open(void* start, std::size_t bytes, bool open) {
-  constexpr std::size_t kInUnit = kUnit / kGrain;
   const std::size_t first = grain_of(start);
   for (std::size_t grain = first; grain != first + bytes / kGrain; ++grain) {
     std::uint16_t& closed = closed_[grain / kInUnit];

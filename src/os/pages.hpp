@@ -83,6 +83,7 @@ class PretendedPages {
 
  private:
   static constexpr std::size_t kGrain = 4096;
+  static constexpr std::size_t kInUnit = kUnit / kGrain;
   /// The machine's pages that are emptied by hand at most, and bytes of which it is asked which pages have memory.
   static constexpr std::size_t kMostEmptied = 512;
   static constexpr std::size_t kMostLooked = 256 * kUnit;
