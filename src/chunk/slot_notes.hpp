@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <iterator>
 
 #include "base/attributes.hpp"
 #include "base/bits.hpp"
@@ -20,9 +21,11 @@ namespace stave {
 /// Which functions an allocation is from. What one of them made, the others must not free.
 enum class Family : std::uint8_t { malloc, new_single, new_array, new_aligned };
 
+/// nullptr: it is none. A report tells of records that do not verify, too.
 [[nodiscard]] constexpr const char* family_name(Family family) {
   constexpr const char* kNames[] = {"malloc", "new", "new[]", "aligned new"};
-  return kNames[static_cast<std::size_t>(family)];
+  const auto index = static_cast<std::size_t>(family);
+  return index < std::size(kNames) ? kNames[index] : nullptr;
 }
 
 /// What an allocation is asked for.

@@ -538,6 +538,7 @@ TEST_P(Large, a_damaged_record_is_noticed_by_whoever_reads_it) {
   };
   with_each_use([](LargeRecord& record) { record.base += 4096; });
   with_each_use([](LargeRecord& record) { record.usable += 4096; });
+  with_each_use([](LargeRecord& record) { record.family = static_cast<Family>(200); });
   with_each_use([](LargeRecord& record) { record.lead += 16; });
   with_each_use([](LargeRecord& record) { record.mapping -= kUnit; });
   with_each_use([](LargeRecord& record) { record.mapping_bytes += kUnit; });

@@ -32,6 +32,11 @@ Options with_sizes(std::uint64_t sized) {
   return options;
 }
 
+TEST(Family, has_a_name_and_what_is_none_has_none) {
+  EXPECT_STREQ(family_name(Family::new_aligned), "aligned new");
+  for (const unsigned changed : {4U, 64U, 255U}) EXPECT_EQ(family_name(static_cast<Family>(changed)), nullptr);
+}
+
 TEST(ExactSize, is_what_usable_size_tells) {
   TestHeap heap({.options = exact()});
   for (const std::size_t request : kRequests) {
