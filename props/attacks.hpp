@@ -224,6 +224,7 @@ class Attacks<Self, H> {
       self().verdict_ = "stale";
       return;
     }
+    if (op.code == OpCode::realloc_stale) self().start_thread(thread);
     const Placement place = self().heap_.placement(stale);
     ++attacks_;
     const bool frees = op.code == OpCode::free_stale;
@@ -278,7 +279,9 @@ class Attacks<Self, H> {
   }
   /// Whether a free may name this size: the right one, or one that would be served alike.
   [[nodiscard]] bool size_may_be(const Placement& place, const Allocation& live, std::size_t size) {
-    if (size == live.size) return true;
+    // Without alignment the right size is of another class than an allocation that was to be more aligned.
+    const bool of_another_class = place.kind == Kind::slot && !promises_.exact && live.alignment > 16;
+    if (size == live.size && !of_another_class) return true;
     if (promises_.exactly || place.kind == Kind::sample) return false;
     if (place.kind == Kind::large) {
       const auto pages = [&](std::size_t bytes) { return (std::max<std::size_t>(bytes, 1) + page_ - 1) / page_; };

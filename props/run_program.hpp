@@ -781,9 +781,10 @@ class Runner : private Attacks<Runner<H, Model>, H> {
         op.code == OpCode::double_free_remote_local || op.code == OpCode::double_free_remote_remote;
     const bool second_remote =
         op.code == OpCode::double_free_local_remote || op.code == OpCode::double_free_remote_remote;
+    const unsigned second = second_remote ? other : owner;
+    if (op.code == OpCode::realloc_freed) start_thread(second);
     free_slot(slot, first_remote ? other : owner);
     if (failure_) return;
-    const unsigned second = second_remote ? other : owner;
     provoking_ = expected_fault(op.code);
     if (op.code == OpCode::realloc_freed) {
       provoke_by_realloc(second, address);
@@ -805,6 +806,11 @@ class Runner : private Attacks<Runner<H, Model>, H> {
     if (second != first) inside_->interruption = {0, op.argument & 3U, 1};
     heap_.deallocate(first, address);
     if (inside_->racing != nullptr) heap_.deallocate(second, address);
+  }
+
+  /// Makes the heap of a thread that has none, for which the heap may forget what was freed when memory is short.
+  void start_thread(unsigned thread) {
+    if constexpr (requires { heap_.start_thread(thread); }) static_cast<void>(heap_.start_thread(thread));
   }
 
   /// The call must end in the fault that is expected, unless the thread gets no heap: that is before it looks.

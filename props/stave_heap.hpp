@@ -41,6 +41,7 @@ class StaveHeap {
   /// The region may be no larger than in the setup that the heap was made with, and guards are pretended as then.
   void reset(const HeapSetup& setup);
 
+  [[nodiscard]] bool start_thread(unsigned thread) { return instance_->start_thread(thread); }
   [[nodiscard]] void* allocate(unsigned thread, std::size_t size) { return instance_->allocate(thread, size); }
   [[nodiscard]] void* allocate_zeroed(unsigned thread, std::size_t count, std::size_t size) {
     return instance_->allocate_zeroed(thread, count, size);

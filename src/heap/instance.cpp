@@ -148,6 +148,8 @@ bool Instance::reset(const InstanceConfig& config) {
   return true;
 }
 
+bool Instance::start_thread(unsigned thread) { return heap_of(body(this), thread) != nullptr; }
+
 void* Instance::allocate(unsigned thread, Request request) {
   Body& b = body(this);
   ThreadHeap* const heap = heap_of(b, thread);

@@ -102,6 +102,9 @@ class Instance {
   /// at creation, or guards are not pretended as then.
   [[nodiscard]] bool reset(const InstanceConfig& config);
 
+  /// What the first call of a logical thread that allocates begins with, and a later one does not need. false: there is
+  /// no memory for it.
+  [[nodiscard]] bool start_thread(unsigned thread);
   [[nodiscard]] void* allocate(unsigned thread, Request request);
   [[nodiscard]] void* allocate_zeroed(unsigned thread, std::size_t count, std::size_t size);
   /// `alignment` must be a power of two, or the result is nullptr with EINVAL.
