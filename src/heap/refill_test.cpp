@@ -370,17 +370,22 @@ TEST(Refill, dies_when_more_slots_are_opened_than_there_are) {
                "corrupt-header");
 }
 
-TEST(Refill, dies_when_a_word_offers_more_than_its_chunk_has) {
-  TestHeap heap;
-  std::vector<void*> all;
-  for (int i = 0; i != 200; ++i) all.push_back(heap.allocate(0, 64));
-  const Place place = heap.place_of(all[0]);
-  for (void* const pointer : all) heap.deallocate(0, pointer);
-  place.chunk->set_available(heap.constants().few[place.cls]);
-  EXPECT_STREQ(heap.death_of([&] {
-    for (int i = 0; i != 200; ++i) (void)heap.allocate(0, 64);
-  }),
-               "corrupt-header");
+// Counts decide where a chunk waits, and what is free is for its words to say; a chunk that waits where it has nothing
+// to offer is noticed there.
+TEST(Refill, of_a_chunk_whose_counts_were_changed_gives_no_slot_twice_and_dies) {
+  for (const bool more : {false, true}) {
+    TestHeap heap;
+    std::vector<void*> all;
+    for (int i = 0; i != 200; ++i) all.push_back(heap.allocate(0, 64));
+    const Place place = heap.place_of(all[0]);
+    for (void* const pointer : all) heap.deallocate(0, pointer);
+    place.chunk->set_available(more ? 2 * place.chunk->opened : heap.constants().few[place.cls]);
+    std::set<void*> again;
+    EXPECT_STREQ(heap.death_of([&] {
+      for (int i = 0; i != 2000; ++i) EXPECT_TRUE(again.insert(heap.allocate(0, 64)).second);
+    }),
+                 "corrupt-header");
+  }
 }
 
 TEST(Refill, dies_when_chunks_that_are_called_usable_offer_nothing) {
