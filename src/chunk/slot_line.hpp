@@ -23,7 +23,7 @@ namespace stave {
 ///   done            1     0     1       1        the remote free is complete, the owner has not collected it
 ///
 /// Invariants (verify() runs them):
-///   L1  guard == guard_word(key, this, live, held), unless the chunk is open (heap/thread_heap.hpp)
+///   L1  guard == guard_word(key, this, live, held); of an open chunk (heap/thread_heap.hpp), open_guard(key, this)
 ///   L2  live and held have no bit in common
 ///   L3  done is within marked, marked is within live
 ///   L4  no bit at or beyond the chunk's opened slots
@@ -52,6 +52,12 @@ STAVE_FAST void keep_order() { std::atomic_signal_fence(std::memory_order_seq_cs
 /// Ties live and held to one another and to their place; whoever changes a bit without the key breaks it.
 STAVE_FAST std::uint64_t guard_word(const Key& key, const SlotLine* line, std::uint64_t live, std::uint64_t held) {
   return multiply_fold(live ^ key.a, held ^ key.b ^ address_of(line)) ^ key.b;
+}
+
+/// The guard word while copies in the chunk's heap take its place: of a state that cannot be. What it was when the
+/// chunk was opened would fit that state again, to which whoever writes to the header can turn the words back.
+STAVE_FAST std::uint64_t open_guard(const Key& key, const SlotLine* line) {
+  return guard_word(key, line, ~std::uint64_t{0}, ~std::uint64_t{0});
 }
 
 /// Whether the marks of remote frees can be true: done within marked, marked within live. For the owner.

@@ -65,7 +65,12 @@ OpenChunk& Allocator<S>::open_chunk(ThreadHeap& heap, SizeClass cls, Chunk* chun
   open.chunk = chunk;
   open.header = header_sum(chunk);
   keep_order();
-  for (std::uint32_t i = 0; i != lines; ++i) chunk->lines()[i].held = 0;
+  for (std::uint32_t i = 0; i != lines; ++i) {
+    SlotLine& line = chunk->lines()[i];
+    line.held = 0;
+    keep_order();
+    if (!STAVE_MUTANT(open_guard_left)) line.guard = open_guard(constants.keys.bitmap, &line);
+  }
   return open;
 }
 

@@ -442,6 +442,17 @@ TEST(OpenChunks, are_so_many_of_a_class_at_most_and_the_others_are_served_by_the
   EXPECT_STREQ(heap.death_of([&] { heap.deallocate(0, all[0]); }), "double-free");
 }
 
+// A chunk's number of its record is not sealed: whoever changes it makes the words those of a closed chunk.
+TEST(OpenChunks, that_are_called_closed_do_not_go_back_to_what_they_were) {
+  TestHeap heap;
+  const Place place = heap.place_of(heap.allocate(0, 767));
+  heap.trim(0);  // nothing is served from it
+  ASSERT_TRUE(heap.is_open(place));
+  place.chunk->record ^= 0x80;
+  place.line->live.fetch_xor(place.bit);  // as when the chunk was opened: nothing is live
+  EXPECT_STREQ(heap.death_of([&] { heap.trim(0); }), "corrupt-bitmap");
+}
+
 TEST(OpenChunks, that_share_a_place_in_nearby_are_told_apart) {
   constexpr std::size_t kSize = 200;
   TestHeap heap({.units = 64});

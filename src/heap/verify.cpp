@@ -62,6 +62,8 @@ VerifyResult Allocator<S>::verify() const {
       const std::uint64_t done = line.done.load(std::memory_order_relaxed);
       const OpenWord* const open = open_word(*heap, cls, chunk, &line);
       findings.expect(word_holds(open, &line, live, line.held), "L1 the guard word of a bitmap verifies", &line);
+      findings.expect(open == nullptr || line.guard == open_guard(constants.keys.bitmap, &line),
+                      "L1 the guard word of an open bitmap fits nothing", &line);
       const std::uint64_t held = held_in(*heap, chunk, &line);
       const std::uint64_t offered = cursor.line == &line ? cursor.offered() : 0;
       const std::uint64_t fresh = open != nullptr ? open->fresh : 0;
