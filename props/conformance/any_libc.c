@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 // A program in C on whatever libc it was linked to, statically or not: threads that free each other's blocks, a child
-// of fork that goes on with what its parent had, and at its end a double free, but for its twin (CONTROL). Judged by
-// props/misuse/run.py.
+// of fork that goes on with what its parent had, and at its end a double free, but for its twin (MISUSE_CONTROL).
+// Judged by props/misuse/run.py.
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -104,11 +104,11 @@ int main(void) {
 
   char* const pointer = malloc(50);
   free(pointer);
-#ifndef CONTROL
-  printf("touching %p pid %d\n", (void*)pointer, (int)getpid());
-  fflush(stdout);
-  free(pointer);
-#endif
+  if (getenv("MISUSE_CONTROL") == NULL) {
+    printf("touching %p pid %d\n", (void*)pointer, (int)getpid());
+    fflush(stdout);
+    free(pointer);
+  }
   puts("survived");
   return 0;
 }

@@ -6,11 +6,11 @@
 int main() {
   begin();
   void* block = opaque(operator new (SIZE, std::align_val_t{64}));
-#ifndef CONTROL
-  block = at(block);
-  operator delete (block, SIZE, std::align_val_t{1 << 30});
-#else
-  operator delete (block, SIZE, std::align_val_t{64});
-#endif
+  if (is_misuse()) {
+    block = at(block);
+    operator delete (block, SIZE, std::align_val_t{1 << 30});
+  } else {
+    operator delete (block, SIZE, std::align_val_t{64});
+  }
   return survived();
 }

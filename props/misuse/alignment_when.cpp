@@ -8,10 +8,10 @@ int main() {
   keep(take_for(WHEN, SIZE));
   void* block = opaque(operator new (SIZE, std::align_val_t{64}));
   meanwhile(WHEN, SIZE);
-#ifndef CONTROL
-  run_at(WHERE, [&] { operator delete (at(block), std::align_val_t{1 << 30}); });
-#else
-  run_at(WHERE, [&] { operator delete (block, std::align_val_t{64}); });
-#endif
+  if (is_misuse()) {
+    run_at(WHERE, [&] { operator delete (at(block), std::align_val_t{1 << 30}); });
+  } else {
+    run_at(WHERE, [&] { operator delete (block, std::align_val_t{64}); });
+  }
   return survived();
 }

@@ -11,8 +11,8 @@ int main() {
   memcpy(opaque(other), slot, 16);
   elsewhere([&] { free(slot); });
   keep(kept);
-#ifndef CONTROL
-  memcpy(opaque(other), at(slot), 16);
-#endif
+  if (is_misuse()) {
+    memcpy(opaque(other), at(slot), 16);
+  }
   return survived();
 }

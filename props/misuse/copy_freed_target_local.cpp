@@ -11,8 +11,8 @@ int main() {
   memcpy(slot, opaque(other), 16);
   free(slot);
   keep(kept);
-#ifndef CONTROL
-  memcpy(at(slot), opaque(other), 16);
-#endif
+  if (is_misuse()) {
+    memcpy(at(slot), opaque(other), 16);
+  }
   return survived();
 }

@@ -8,8 +8,8 @@ int main() {
   char* slot = take(SIZE);
   char* end = slot + malloc_usable_size(slot);
   memset(end, 1, 0);
-#ifndef CONTROL
-  memset(at(end), 1, 1);
-#endif
+  if (is_misuse()) {
+    memset(at(end), 1, 1);
+  }
   return survived();
 }

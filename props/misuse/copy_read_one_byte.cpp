@@ -9,8 +9,8 @@ int main() {
   char* slot = take(SIZE);
   char* end = slot + malloc_usable_size(slot);
   memcpy(opaque(byte), end - 7, 7);
-#ifndef CONTROL
-  memcpy(opaque(byte), at(end - 7), 8);
-#endif
+  if (is_misuse()) {
+    memcpy(opaque(byte), at(end - 7), 8);
+  }
   return survived();
 }

@@ -9,9 +9,9 @@ int main() {
   char* slot = take(SIZE);
   const size_t usable = malloc_usable_size(slot);
   elsewhere([&] { memcpy(opaque(other), slot, usable); });
-#ifndef CONTROL
-  slot = at(slot);
-  elsewhere([&] { memcpy(opaque(other), slot, usable + 100); });
-#endif
+  if (is_misuse()) {
+    slot = at(slot);
+    elsewhere([&] { memcpy(opaque(other), slot, usable + 100); });
+  }
   return survived();
 }

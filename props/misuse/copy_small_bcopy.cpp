@@ -11,8 +11,8 @@ int main() {
   const size_t usable = malloc_usable_size(slot);
   static char other[1000];
   bcopy(opaque(other), slot, usable);
-#ifndef CONTROL
-  bcopy(opaque(other), at(slot), usable + 1);
-#endif
+  if (is_misuse()) {
+    bcopy(opaque(other), at(slot), usable + 1);
+  }
   return survived();
 }

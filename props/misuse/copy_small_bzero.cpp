@@ -10,8 +10,8 @@ int main() {
   char* slot = take(kSmall);
   const size_t usable = malloc_usable_size(slot);
   bzero(slot, usable);
-#ifndef CONTROL
-  bzero(at(slot), usable + 1);
-#endif
+  if (is_misuse()) {
+    bzero(at(slot), usable + 1);
+  }
   return survived();
 }

@@ -10,8 +10,8 @@ int main() {
   memcpy(opaque(other), slot, 16);
   free(slot);
   malloc_trim(0);
-#ifndef CONTROL
-  memcpy(opaque(other), at(slot), 16);
-#endif
+  if (is_misuse()) {
+    memcpy(opaque(other), at(slot), 16);
+  }
   return survived();
 }

@@ -8,8 +8,8 @@ int main() {
   char* slot = take(kSmall);
   const size_t usable = malloc_usable_size(slot);
   explicit_bzero(slot, usable);
-#ifndef CONTROL
-  explicit_bzero(at(slot), usable + 1);
-#endif
+  if (is_misuse()) {
+    explicit_bzero(at(slot), usable + 1);
+  }
   return survived();
 }

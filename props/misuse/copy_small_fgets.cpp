@@ -10,8 +10,8 @@ int main() {
   FILE* stream = fopen("/dev/zero", "r");
   if (stream == nullptr) _exit(kNoMemory);
   keep(fgets(slot, static_cast<int>(usable), stream));
-#ifndef CONTROL
-  keep(fgets(at(slot), static_cast<int>(usable) + 1, stream));
-#endif
+  if (is_misuse()) {
+    keep(fgets(at(slot), static_cast<int>(usable) + 1, stream));
+  }
   return survived();
 }

@@ -10,8 +10,8 @@ int main() {
   char* slot = take(kSmall);
   const size_t usable = malloc_usable_size(slot);
   __explicit_bzero_chk(slot, usable, 1000);
-#ifndef CONTROL
-  __explicit_bzero_chk(at(slot), usable + 1, 1000);
-#endif
+  if (is_misuse()) {
+    __explicit_bzero_chk(at(slot), usable + 1, 1000);
+  }
   return survived();
 }

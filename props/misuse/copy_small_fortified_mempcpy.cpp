@@ -11,8 +11,8 @@ int main() {
   const size_t usable = malloc_usable_size(slot);
   static char other[1000];
   __mempcpy_chk(slot, opaque(other), usable, 1000);
-#ifndef CONTROL
-  __mempcpy_chk(at(slot), opaque(other), usable + 1, 1000);
-#endif
+  if (is_misuse()) {
+    __mempcpy_chk(at(slot), opaque(other), usable + 1, 1000);
+  }
   return survived();
 }

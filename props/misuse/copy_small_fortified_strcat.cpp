@@ -14,8 +14,8 @@ int main() {
   text[usable - 4] = 0;
   strcpy(slot, opaque(text));
   __strcat_chk(slot, opaque("abc"), 1000);
-#ifndef CONTROL
-  __strcat_chk(at(slot), opaque("d"), 1000);
-#endif
+  if (is_misuse()) {
+    __strcat_chk(at(slot), opaque("d"), 1000);
+  }
   return survived();
 }

@@ -12,9 +12,9 @@ int main() {
   static char text[1000];
   memset(text, 'a', usable - 1);
   __strcpy_chk(slot, opaque(text), 1000);
-#ifndef CONTROL
-  text[usable - 1] = 'a';
-  __strcpy_chk(at(slot), opaque(text), 1000);
-#endif
+  if (is_misuse()) {
+    text[usable - 1] = 'a';
+    __strcpy_chk(at(slot), opaque(text), 1000);
+  }
   return survived();
 }

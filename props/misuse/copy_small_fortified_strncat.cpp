@@ -14,8 +14,8 @@ int main() {
   text[usable - 4] = 0;
   strcpy(slot, opaque(text));
   __strncat_chk(slot, opaque("abcdef"), 3, 1000);
-#ifndef CONTROL
-  __strncat_chk(at(slot), opaque("d"), 1, 1000);
-#endif
+  if (is_misuse()) {
+    __strncat_chk(at(slot), opaque("d"), 1, 1000);
+  }
   return survived();
 }

@@ -10,8 +10,8 @@ int main() {
   FILE* stream = fopen("/dev/zero", "r");
   if (stream == nullptr) _exit(kNoMemory);
   keep(fread(slot, 1, usable, stream));
-#ifndef CONTROL
-  keep(fread(at(slot), usable, 2, stream));
-#endif
+  if (is_misuse()) {
+    keep(fread(at(slot), usable, 2, stream));
+  }
   return survived();
 }

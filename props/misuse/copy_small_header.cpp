@@ -10,8 +10,8 @@ int main() {
   char* header = chunk_of(slot);
   keep(header);
   memcpy(slot, opaque(other), 16);
-#ifndef CONTROL
-  memcpy(at(header), opaque(other), 16);
-#endif
+  if (is_misuse()) {
+    memcpy(at(header), opaque(other), 16);
+  }
   return survived();
 }

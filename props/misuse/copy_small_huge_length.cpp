@@ -9,9 +9,9 @@ int main() {
   char* other = take(kSmall);
   size_t n = 4;
   memmove(slot, other, n);
-#ifndef CONTROL
-  n -= 8;
-  memmove(slot, at(other), n);
-#endif
+  if (is_misuse()) {
+    n -= 8;
+    memmove(slot, at(other), n);
+  }
   return survived();
 }

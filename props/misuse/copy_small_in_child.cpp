@@ -17,8 +17,8 @@ int main() {
     return 0;
   }
   memcpy(opaque(other), slot, kSmall);
-#ifndef CONTROL
-  memcpy(opaque(other), at(slot), 200);
-#endif
+  if (is_misuse()) {
+    memcpy(opaque(other), at(slot), 200);
+  }
   return survived();
 }

@@ -10,9 +10,9 @@ static char other[200];
 
 static void handler(int) {
   memcpy(other, slot, kSmall);
-#ifndef CONTROL
-  memcpy(other, at(slot), 200);
-#endif
+  if (is_misuse()) {
+    memcpy(other, at(slot), 200);
+  }
 }
 
 int main() {

@@ -10,8 +10,8 @@ int main() {
   char* middle = slot + malloc_usable_size(slot) / 2;
   memset(middle, 1, kSmall / 2);
   memcpy(slot, opaque(other), kSmall);
-#ifndef CONTROL
-  memcpy(at(middle), opaque(other), kSmall);
-#endif
+  if (is_misuse()) {
+    memcpy(at(middle), opaque(other), kSmall);
+  }
   return survived();
 }

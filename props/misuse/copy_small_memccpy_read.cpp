@@ -11,8 +11,8 @@ int main() {
   memset(slot, 'a', usable);
   slot[usable - 1] = 'b';
   memccpy(opaque(other), slot, 'b', 1000);
-#ifndef CONTROL
-  memccpy(opaque(other), at(slot), 'c', 1000);
-#endif
+  if (is_misuse()) {
+    memccpy(opaque(other), at(slot), 'c', 1000);
+  }
   return survived();
 }

@@ -10,8 +10,8 @@ int main() {
   static char other[1000];
   memset(other, 'a', 999);
   memccpy(slot, opaque(other), 'b', usable);
-#ifndef CONTROL
-  memccpy(at(slot), opaque(other), 'b', usable + 1);
-#endif
+  if (is_misuse()) {
+    memccpy(at(slot), opaque(other), 'b', usable + 1);
+  }
   return survived();
 }

@@ -9,8 +9,8 @@ int main() {
   const size_t usable = malloc_usable_size(slot);
   static char other[1000];
   memmove(slot, opaque(other), usable);
-#ifndef CONTROL
-  memmove(at(slot), opaque(other), usable + 1);
-#endif
+  if (is_misuse()) {
+    memmove(at(slot), opaque(other), usable + 1);
+  }
   return survived();
 }

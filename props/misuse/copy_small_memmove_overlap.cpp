@@ -8,8 +8,8 @@ int main() {
   char* slot = take(kSmall);
   const size_t usable = malloc_usable_size(slot);
   memmove(slot + 1, slot, usable - 1);
-#ifndef CONTROL
-  memmove(at(slot + 1), slot, usable);
-#endif
+  if (is_misuse()) {
+    memmove(at(slot + 1), slot, usable);
+  }
   return survived();
 }

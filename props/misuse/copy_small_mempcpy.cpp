@@ -9,8 +9,8 @@ int main() {
   const size_t usable = malloc_usable_size(slot);
   static char other[1000];
   mempcpy(slot, opaque(other), usable);
-#ifndef CONTROL
-  mempcpy(at(slot), opaque(other), usable + 1);
-#endif
+  if (is_misuse()) {
+    mempcpy(at(slot), opaque(other), usable + 1);
+  }
   return survived();
 }

@@ -8,8 +8,8 @@ int main() {
   char* slot = take(kSmall);
   const size_t usable = malloc_usable_size(slot);
   memset(slot, 1, usable);
-#ifndef CONTROL
-  memset(at(slot), 1, usable + 1);
-#endif
+  if (is_misuse()) {
+    memset(at(slot), 1, usable + 1);
+  }
   return survived();
 }

@@ -9,8 +9,8 @@ int main() {
   char* slot = nullptr;
   on_a_thread_that_ends([&] { slot = take(kSmall); });
   memcpy(opaque(other), slot, kSmall);
-#ifndef CONTROL
-  memcpy(opaque(other), at(slot), 200);
-#endif
+  if (is_misuse()) {
+    memcpy(opaque(other), at(slot), 200);
+  }
   return survived();
 }

@@ -11,8 +11,8 @@ int main() {
   const size_t usable = malloc_usable_size(slot);
   const int file = open("/dev/zero", O_RDONLY);
   keep(read(file, slot, usable));
-#ifndef CONTROL
-  keep(read(file, at(slot), usable + 1));
-#endif
+  if (is_misuse()) {
+    keep(read(file, at(slot), usable + 1));
+  }
   return survived();
 }

@@ -8,8 +8,8 @@ int main() {
   char* slot = take(kSmall);
   const size_t usable = malloc_usable_size(slot);
   stpncpy(slot, opaque("short"), usable);
-#ifndef CONTROL
-  stpncpy(at(slot), opaque("short"), usable + 1);
-#endif
+  if (is_misuse()) {
+    stpncpy(at(slot), opaque("short"), usable + 1);
+  }
   return survived();
 }

@@ -13,8 +13,8 @@ int main() {
   strcpy(slot, opaque(""));
   strcat(slot, opaque(text));
   strcat(slot, opaque("abc"));
-#ifndef CONTROL
-  strcat(at(slot), opaque("d"));
-#endif
+  if (is_misuse()) {
+    strcat(at(slot), opaque("d"));
+  }
   return survived();
 }

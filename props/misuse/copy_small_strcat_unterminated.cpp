@@ -10,9 +10,9 @@ int main() {
   memset(slot, 'a', usable);
   slot[usable - 2] = 0;
   strcat(slot, opaque("b"));
-#ifndef CONTROL
-  slot[usable - 1] = 'a';
-  strcat(at(slot), opaque("b"));
-#endif
+  if (is_misuse()) {
+    slot[usable - 1] = 'a';
+    strcat(at(slot), opaque("b"));
+  }
   return survived();
 }

@@ -10,9 +10,9 @@ int main() {
   static char text[1000];
   memset(text, 'a', usable - 1);
   strcpy(slot, opaque(text));
-#ifndef CONTROL
-  text[usable - 1] = 'a';
-  strcpy(at(slot), opaque(text));
-#endif
+  if (is_misuse()) {
+    text[usable - 1] = 'a';
+    strcpy(at(slot), opaque(text));
+  }
   return survived();
 }

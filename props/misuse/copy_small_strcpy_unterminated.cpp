@@ -11,9 +11,9 @@ int main() {
   memset(slot, 'a', usable);
   slot[usable - 1] = 0;
   strcpy(opaque(other), slot);
-#ifndef CONTROL
-  slot[usable - 1] = 'a';
-  strcpy(opaque(other), at(slot));
-#endif
+  if (is_misuse()) {
+    slot[usable - 1] = 'a';
+    strcpy(opaque(other), at(slot));
+  }
   return survived();
 }

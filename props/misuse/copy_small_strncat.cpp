@@ -12,9 +12,9 @@ int main() {
   text[usable - 4] = 0;
   strcpy(slot, opaque(text));
   strncat(slot, opaque("abcdef"), 3);
-#ifndef CONTROL
-  slot[usable - 4] = 0;
-  strncat(at(slot), opaque("abcdef"), 4);
-#endif
+  if (is_misuse()) {
+    slot[usable - 4] = 0;
+    strncat(at(slot), opaque("abcdef"), 4);
+  }
   return survived();
 }

@@ -13,8 +13,8 @@ int main() {
   strncat(opaque(other), slot, 500);
   slot[usable - 1] = 'a';
   strncat(opaque(other), slot, usable);
-#ifndef CONTROL
-  strncat(opaque(other), at(slot), usable + 1);
-#endif
+  if (is_misuse()) {
+    strncat(opaque(other), at(slot), usable + 1);
+  }
   return survived();
 }

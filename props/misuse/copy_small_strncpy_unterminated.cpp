@@ -13,8 +13,8 @@ int main() {
   strncpy(opaque(other), slot, 1000);
   slot[usable - 1] = 'a';
   strncpy(opaque(other), slot, usable);
-#ifndef CONTROL
-  strncpy(opaque(other), at(slot), usable + 1);
-#endif
+  if (is_misuse()) {
+    strncpy(opaque(other), at(slot), usable + 1);
+  }
   return survived();
 }

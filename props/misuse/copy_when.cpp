@@ -10,8 +10,8 @@ int main() {
   meanwhile(WHEN, SIZE);
   const size_t usable = malloc_usable_size(slot);
   run_at(WHERE, [&] { memcpy(slot, opaque(other), usable); });
-#ifndef CONTROL
-  run_at(WHERE, [&] { memcpy(at(slot), opaque(other), usable + 100); });
-#endif
+  if (is_misuse()) {
+    run_at(WHERE, [&] { memcpy(at(slot), opaque(other), usable + 100); });
+  }
   return survived();
 }

@@ -9,8 +9,8 @@ int main() {
   char* slot = take(SIZE);
   char* end = slot + malloc_usable_size(slot);
   memcpy(end - 7, opaque(byte), 7);
-#ifndef CONTROL
-  memcpy(at(end - 7), opaque(byte), 8);
-#endif
+  if (is_misuse()) {
+    memcpy(at(end - 7), opaque(byte), 8);
+  }
   return survived();
 }

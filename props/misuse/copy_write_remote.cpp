@@ -9,9 +9,9 @@ int main() {
   char* slot = take(SIZE);
   const size_t usable = malloc_usable_size(slot);
   elsewhere([&] { memcpy(slot, opaque(other), usable); });
-#ifndef CONTROL
-  slot = at(slot);
-  elsewhere([&] { memcpy(slot, opaque(other), usable + 100); });
-#endif
+  if (is_misuse()) {
+    slot = at(slot);
+    elsewhere([&] { memcpy(slot, opaque(other), usable + 100); });
+  }
   return survived();
 }

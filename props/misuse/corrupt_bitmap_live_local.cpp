@@ -7,10 +7,10 @@ int main() {
   begin();
   char* slot = take(SIZE);
   const Place place = place_of(slot, SIZE);
-#ifndef CONTROL
-  place.line().live ^= place.neighbour();
-  free(at(slot));
-#endif
+  if (is_misuse()) {
+    place.line().live ^= place.neighbour();
+    free(at(slot));
+  }
   keep(place.chunk);
   return survived();
 }

@@ -7,12 +7,12 @@ int main() {
   begin();
   char* slot = take(kMedium);
   const Place place = place_of(slot, kMedium);
-#ifndef CONTROL
-  place.line().done |= place.neighbour();
-  elsewhere([slot] { free(slot); });
-  keep(at(slot));
-  for (int i = 0; i != 200; ++i) keep(take(kMedium));
-#endif
+  if (is_misuse()) {
+    place.line().done |= place.neighbour();
+    elsewhere([slot] { free(slot); });
+    keep(at(slot));
+    for (int i = 0; i != 200; ++i) keep(take(kMedium));
+  }
   keep(place.chunk);
   return survived();
 }

@@ -10,12 +10,12 @@ int main() {
   for (char*& slot : slots) slot = take(kMedium);
   char* slot = slots[0];
   const Place place = place_of(slot, kMedium);
-#ifndef CONTROL
-  place.line().live ^= place.neighbour();
-  elsewhere([slot] { free(slot); });
-  keep(at(slot));
-  for (int i = 0; i != 600; ++i) keep(take(kMedium));
-#endif
+  if (is_misuse()) {
+    place.line().live ^= place.neighbour();
+    elsewhere([slot] { free(slot); });
+    keep(at(slot));
+    for (int i = 0; i != 600; ++i) keep(take(kMedium));
+  }
   keep(place.chunk);
   return survived();
 }

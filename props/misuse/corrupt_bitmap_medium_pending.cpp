@@ -8,12 +8,12 @@ int main() {
   static char* slots[200];
   for (char*& slot : slots) slot = take(kMedium);
   const Place place = place_of(slots[0], kMedium);
-#ifndef CONTROL
-  elsewhere([] { free(slots[0]); });
-  place.chunk->pending |= uint64_t{1} << 63;
-  keep(at(place.chunk));
-  for (int i = 0; i != 200; ++i) keep(take(kMedium));
-#endif
+  if (is_misuse()) {
+    elsewhere([] { free(slots[0]); });
+    place.chunk->pending |= uint64_t{1} << 63;
+    keep(at(place.chunk));
+    for (int i = 0; i != 200; ++i) keep(take(kMedium));
+  }
   keep(place.index);
   return survived();
 }

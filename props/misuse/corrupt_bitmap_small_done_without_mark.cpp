@@ -7,12 +7,12 @@ int main() {
   begin();
   char* slot = take(kSmall);
   const Place place = place_of(slot, kSmall);
-#ifndef CONTROL
-  place.line().done |= place.neighbour();
-  elsewhere([slot] { free(slot); });
-  keep(at(slot));
-  for (int i = 0; i != 5000; ++i) keep(take(kSmall));
-#endif
+  if (is_misuse()) {
+    place.line().done |= place.neighbour();
+    elsewhere([slot] { free(slot); });
+    keep(at(slot));
+    for (int i = 0; i != 5000; ++i) keep(take(kSmall));
+  }
   keep(place.chunk);
   return survived();
 }

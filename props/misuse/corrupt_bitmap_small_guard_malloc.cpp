@@ -13,11 +13,11 @@ int main() {
   for (int i = 0; i != 20000; ++i) {
     if (i % 4 != 0) free(slots[i]);  // of each word more than what is held of it
   }
-#ifndef CONTROL
-  keep(at(slot));
-  for (uint32_t line = 0; line != place.shape.line_count(); ++line) place.chunk->lines()[line].guard ^= 1;
-  for (int i = 0; i != 20000; ++i) keep(take(kSmall));
-#endif
+  if (is_misuse()) {
+    keep(at(slot));
+    for (uint32_t line = 0; line != place.shape.line_count(); ++line) place.chunk->lines()[line].guard ^= 1;
+    for (int i = 0; i != 20000; ++i) keep(take(kSmall));
+  }
   keep(place.chunk);
   return survived();
 }

@@ -10,12 +10,12 @@ int main() {
   for (char*& slot : slots) slot = take(kSmall);
   char* slot = slots[0];
   const Place place = place_of(slot, kSmall);
-#ifndef CONTROL
-  place.line().live ^= place.neighbour();
-  elsewhere([slot] { free(slot); });
-  keep(at(slot));
-  for (int i = 0; i != 20000; ++i) keep(take(kSmall));
-#endif
+  if (is_misuse()) {
+    place.line().live ^= place.neighbour();
+    elsewhere([slot] { free(slot); });
+    keep(at(slot));
+    for (int i = 0; i != 20000; ++i) keep(take(kSmall));
+  }
   keep(place.chunk);
   return survived();
 }

@@ -10,10 +10,10 @@ int main() {
   for (char*& slot : slots) slot = take(kSmall);
   char* slot = slots[0];
   const Place place = place_of(slot, kSmall);
-#ifndef CONTROL
-  place.line().live ^= place.neighbour();
-  free(at(slot));
-#endif
+  if (is_misuse()) {
+    place.line().live ^= place.neighbour();
+    free(at(slot));
+  }
   keep(place.chunk);
   return survived();
 }

@@ -7,11 +7,11 @@ int main() {
   begin();
   char* slot = take(kSmall);
   const Place place = place_of(slot, kSmall);
-#ifndef CONTROL
-  keep(at(slot));
-  place.line().marked |= ~place.line().live.load();
-  for (int i = 0; i != 5000; ++i) keep(take(kSmall));
-#endif
+  if (is_misuse()) {
+    keep(at(slot));
+    place.line().marked |= ~place.line().live.load();
+    for (int i = 0; i != 5000; ++i) keep(take(kSmall));
+  }
   keep(place.chunk);
   return survived();
 }

@@ -8,12 +8,12 @@ int main() {
   static char* slots[5000];
   for (char*& slot : slots) slot = take(kSmall);
   const Place place = place_of(slots[0], kSmall);
-#ifndef CONTROL
-  elsewhere([] { free(slots[0]); });
-  place.chunk->pending |= uint64_t{1} << 63;
-  keep(at(place.chunk));
-  for (int i = 0; i != 5000; ++i) keep(take(kSmall));
-#endif
+  if (is_misuse()) {
+    elsewhere([] { free(slots[0]); });
+    place.chunk->pending |= uint64_t{1} << 63;
+    keep(at(place.chunk));
+    for (int i = 0; i != 5000; ++i) keep(take(kSmall));
+  }
   keep(place.index);
   return survived();
 }

@@ -7,10 +7,10 @@ int main() {
   begin();
   char* slot = take(SIZE);
   const Place place = place_of(slot, SIZE);
-#ifndef CONTROL
-  place.chunk->owner = slot;
-  keep(malloc_usable_size(at(slot)));
-#endif
+  if (is_misuse()) {
+    place.chunk->owner = slot;
+    keep(malloc_usable_size(at(slot)));
+  }
   keep(place.chunk);
   return survived();
 }

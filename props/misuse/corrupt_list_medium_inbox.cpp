@@ -9,12 +9,12 @@ int main() {
   for (char*& slot : slots) slot = take(kMedium);
   const Place place = place_of(slots[0], kMedium);
   alignas(64) static char forged[4096];
-#ifndef CONTROL
-  elsewhere([] { free(slots[0]); });
-  place.chunk->inbox_next = opaque(reinterpret_cast<stave::Chunk*>(forged));
-  keep(at(place.chunk));
-  for (int i = 0; i != 200; ++i) keep(take(kMedium));
-#endif
+  if (is_misuse()) {
+    elsewhere([] { free(slots[0]); });
+    place.chunk->inbox_next = opaque(reinterpret_cast<stave::Chunk*>(forged));
+    keep(at(place.chunk));
+    for (int i = 0; i != 200; ++i) keep(take(kMedium));
+  }
   keep(place.index);
   keep(opaque(&forged[0]));
   return survived();

@@ -8,11 +8,11 @@ int main() {
   static char* slots[200];
   for (char*& slot : slots) slot = take(kMedium);
   const Place place = place_of(slots[0], kMedium);
-#ifndef CONTROL
-  place.chunk->next = nullptr;
-  keep(at(place.chunk));
-  for (char* slot : slots) free(slot);
-#endif
+  if (is_misuse()) {
+    place.chunk->next = nullptr;
+    keep(at(place.chunk));
+    for (char* slot : slots) free(slot);
+  }
   keep(place.index);
   return survived();
 }

@@ -9,11 +9,11 @@ int main() {
   for (char*& slot : slots) slot = take(kSmall);
   const Place place = place_of(slots[0], kSmall);
   alignas(64) static char forged[4096];
-#ifndef CONTROL
-  place.chunk->next = opaque(reinterpret_cast<stave::Chunk*>(forged));
-  keep(at(place.chunk));
-  for (char* slot : slots) free(slot);
-#endif
+  if (is_misuse()) {
+    place.chunk->next = opaque(reinterpret_cast<stave::Chunk*>(forged));
+    keep(at(place.chunk));
+    for (char* slot : slots) free(slot);
+  }
   keep(place.index);
   keep(opaque(&forged[0]));
   return survived();

@@ -8,11 +8,11 @@ int main() {
   static char* slots[5000];
   for (char*& slot : slots) slot = take(kSmall);
   const Place place = place_of(slots[0], kSmall);
-#ifndef CONTROL
-  place.chunk->next = opaque(reinterpret_cast<stave::Chunk*>(0x123456789000));
-  keep(at(place.chunk));
-  for (char* slot : slots) free(slot);
-#endif
+  if (is_misuse()) {
+    place.chunk->next = opaque(reinterpret_cast<stave::Chunk*>(0x123456789000));
+    keep(at(place.chunk));
+    for (char* slot : slots) free(slot);
+  }
   keep(place.index);
   return survived();
 }

@@ -7,10 +7,10 @@ int main() {
   begin();
   char* block = take(kLarge);
   stave::LargeRecord& record = record_of(block);
-#ifndef CONTROL
-  record.base += 4096;
-  free(at(block));
-#endif
+  if (is_misuse()) {
+    record.base += 4096;
+    free(at(block));
+  }
   keep(&record);
   return survived();
 }

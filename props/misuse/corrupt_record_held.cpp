@@ -8,11 +8,11 @@ int main() {
   char* block = take(kLarge);
   stave::LargeRecord& record = record_of(block);
   free(block);
-#ifndef CONTROL
-  record.mapping_bytes += 65536;
-  keep(at(&record));
-  malloc_trim(0);
-#endif
+  if (is_misuse()) {
+    record.mapping_bytes += 65536;
+    keep(at(&record));
+    malloc_trim(0);
+  }
   keep(&record);
   return survived();
 }

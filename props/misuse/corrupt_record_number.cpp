@@ -6,10 +6,10 @@
 int main() {
   begin();
   char* block = take(kLarge);
-#ifndef CONTROL
-  stave::g_process.arena.registry.set(reinterpret_cast<uintptr_t>(block), stave::RegistryEntry::of_large(4000));
-  free(at(block));
-#endif
+  if (is_misuse()) {
+    stave::g_process.arena.registry.set(reinterpret_cast<uintptr_t>(block), stave::RegistryEntry::of_large(4000));
+    free(at(block));
+  }
   keep(block);
   return survived();
 }

@@ -9,11 +9,11 @@ int main() {
   stave::LargeRecord& record = record_of(block);
   free(block);
   malloc_trim(0);
-#ifndef CONTROL
-  record.base = 4096;
-  keep(at(&record));
-  keep(take(kLarge));
-#endif
+  if (is_misuse()) {
+    record.base = 4096;
+    keep(at(&record));
+    keep(take(kLarge));
+  }
   keep(&record);
   return survived();
 }

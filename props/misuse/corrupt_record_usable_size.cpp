@@ -7,10 +7,10 @@ int main() {
   begin();
   char* block = take(kLarge);
   stave::LargeRecord& record = record_of(block);
-#ifndef CONTROL
-  record.usable += 4096;
-  keep(malloc_usable_size(at(block)));
-#endif
+  if (is_misuse()) {
+    record.usable += 4096;
+    keep(malloc_usable_size(at(block)));
+  }
   keep(&record);
   return survived();
 }

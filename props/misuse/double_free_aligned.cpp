@@ -8,8 +8,8 @@ int main() {
   void* slot = nullptr;
   if (posix_memalign(&slot, 256, SIZE) != 0) return kNoMemory;
   free(slot);
-#ifndef CONTROL
-  free(at(slot));
-#endif
+  if (is_misuse()) {
+    free(at(slot));
+  }
   return survived();
 }

@@ -10,8 +10,8 @@ int main() {
     slot = take(SIZE);
     free(slot);
   });
-#ifndef CONTROL
-  free(at(slot));
-#endif
+  if (is_misuse()) {
+    free(at(slot));
+  }
   return survived();
 }

@@ -9,8 +9,8 @@ int main() {
   void* b = take(SIZE);
   free(a);
   free(b);
-#ifndef CONTROL
-  free(at(a));
-#endif
+  if (is_misuse()) {
+    free(at(a));
+  }
   return survived();
 }

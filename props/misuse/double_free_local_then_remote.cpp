@@ -7,8 +7,8 @@ int main() {
   begin();
   void* slot = take(SIZE);
   free(slot);
-#ifndef CONTROL
-  elsewhere([slot] { free(at(slot)); });
-#endif
+  if (is_misuse()) {
+    elsewhere([slot] { free(at(slot)); });
+  }
   return survived();
 }

@@ -8,8 +8,8 @@ int main() {
   void* slot = nullptr;
   on_a_thread_that_ends([&slot] { slot = take(SIZE); });
   free(slot);
-#ifndef CONTROL
-  free(at(slot));
-#endif
+  if (is_misuse()) {
+    free(at(slot));
+  }
   return survived();
 }

@@ -7,8 +7,8 @@ int main() {
   begin();
   void* slot = take(SIZE);
   elsewhere([slot] { free(slot); });
-#ifndef CONTROL
-  free(at(slot));
-#endif
+  if (is_misuse()) {
+    free(at(slot));
+  }
   return survived();
 }

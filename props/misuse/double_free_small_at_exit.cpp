@@ -9,12 +9,12 @@ int main() {
   begin();
   slot = take(kSmall);
   free(slot);
-#ifndef CONTROL
-  atexit([] {
-    free(at(slot));
-    keep(survived());
-  });
-  return 0;
-#endif
+  if (is_misuse()) {
+    atexit([] {
+      free(at(slot));
+      keep(survived());
+    });
+    return 0;
+  }
   return survived();
 }

@@ -8,8 +8,8 @@ int main() {
   auto* cfree = symbol<void(void*)>("cfree");
   void* slot = take(kSmall);
   cfree(slot);
-#ifndef CONTROL
-  cfree(at(slot));
-#endif
+  if (is_misuse()) {
+    cfree(at(slot));
+  }
   return survived();
 }

@@ -12,9 +12,9 @@ int main() {
   slot = take(kSmall);
   free(slot);
   signal(SIGUSR1, [](int) {
-#ifndef CONTROL
-    free(at(slot));
-#endif
+    if (is_misuse()) {
+      free(at(slot));
+    }
   });
   raise(SIGUSR1);
   return survived();

@@ -7,8 +7,8 @@ int main() {
   begin();
   void* slot = opaque(::operator new(kSmall));
   ::operator delete(slot);
-#ifndef CONTROL
-  ::operator delete(at(slot));
-#endif
+  if (is_misuse()) {
+    ::operator delete(at(slot));
+  }
   return survived();
 }

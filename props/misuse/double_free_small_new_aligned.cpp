@@ -7,8 +7,8 @@ int main() {
   begin();
   void* slot = opaque(::operator new (kSmall, std::align_val_t{64}));
   ::operator delete (slot, std::align_val_t{64});
-#ifndef CONTROL
-  ::operator delete (at(slot), std::align_val_t{64});
-#endif
+  if (is_misuse()) {
+    ::operator delete (at(slot), std::align_val_t{64});
+  }
   return survived();
 }

@@ -7,8 +7,8 @@ int main() {
   begin();
   void* slot = opaque(::operator new[](kSmall));
   ::operator delete[](slot, kSmall);
-#ifndef CONTROL
-  ::operator delete[](at(slot), kSmall);
-#endif
+  if (is_misuse()) {
+    ::operator delete[](at(slot), kSmall);
+  }
   return survived();
 }

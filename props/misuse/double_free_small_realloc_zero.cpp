@@ -7,8 +7,8 @@ int main() {
   begin();
   void* slot = take(kSmall);
   keep(realloc(slot, 0));
-#ifndef CONTROL
-  free(at(slot));
-#endif
+  if (is_misuse()) {
+    free(at(slot));
+  }
   return survived();
 }

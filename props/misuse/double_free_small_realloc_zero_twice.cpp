@@ -7,8 +7,8 @@ int main() {
   begin();
   void* slot = take(kSmall);
   keep(realloc(slot, 0));
-#ifndef CONTROL
-  keep(realloc(at(slot), 0));
-#endif
+  if (is_misuse()) {
+    keep(realloc(at(slot), 0));
+  }
   return survived();
 }

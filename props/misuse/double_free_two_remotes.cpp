@@ -7,8 +7,8 @@ int main() {
   begin();
   void* slot = take(SIZE);
   elsewhere<0>([slot] { free(slot); });
-#ifndef CONTROL
-  elsewhere<1>([slot] { free(at(slot)); });
-#endif
+  if (is_misuse()) {
+    elsewhere<1>([slot] { free(at(slot)); });
+  }
   return survived();
 }

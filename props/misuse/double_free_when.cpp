@@ -8,9 +8,9 @@ int main() {
   char* slot = take(SIZE);
   free(slot);
   char* again = take_again(slot, SIZE);
-#ifndef CONTROL
-  run_at(WHERE, [&] { free(at(slot)); });
-#endif
+  if (is_misuse()) {
+    run_at(WHERE, [&] { free(at(slot)); });
+  }
   free(again);
   return survived();
 }

@@ -6,11 +6,11 @@
 int main() {
   begin();
   void* block = opaque(static_cast<void*>(malloc(SIZE)));
-#ifndef CONTROL
-  block = at(block);
-  operator delete(block);
-#else
-  free(block);
-#endif
+  if (is_misuse()) {
+    block = at(block);
+    operator delete(block);
+  } else {
+    free(block);
+  }
   return survived();
 }

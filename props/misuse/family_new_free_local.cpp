@@ -6,11 +6,11 @@
 int main() {
   begin();
   void* block = opaque(static_cast<void*>(operator new(SIZE)));
-#ifndef CONTROL
-  block = at(block);
-  free(block);
-#else
-  operator delete(block);
-#endif
+  if (is_misuse()) {
+    block = at(block);
+    free(block);
+  } else {
+    operator delete(block);
+  }
   return survived();
 }

@@ -6,11 +6,11 @@
 int main() {
   begin();
   void* block = opaque(static_cast<void*>(operator new(SIZE)));
-#ifndef CONTROL
-  block = at(block);
-  keep(realloc(block, 2 * SIZE));
-#else
-  operator delete(block);
-#endif
+  if (is_misuse()) {
+    block = at(block);
+    keep(realloc(block, 2 * SIZE));
+  } else {
+    operator delete(block);
+  }
   return survived();
 }

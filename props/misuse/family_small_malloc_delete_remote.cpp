@@ -6,11 +6,11 @@
 int main() {
   begin();
   void* block = opaque(static_cast<void*>(malloc(kSmall)));
-#ifndef CONTROL
-  block = at(block);
-  elsewhere([&] { operator delete(block); });
-#else
-  elsewhere([&] { free(block); });
-#endif
+  if (is_misuse()) {
+    block = at(block);
+    elsewhere([&] { operator delete(block); });
+  } else {
+    elsewhere([&] { free(block); });
+  }
   return survived();
 }

@@ -6,11 +6,11 @@
 int main() {
   begin();
   void* block = opaque(static_cast<void*>(operator new(kSmall)));
-#ifndef CONTROL
-  block = at(block);
-  elsewhere([&] { keep(realloc(block, 2 * kSmall)); });
-#else
-  elsewhere([&] { operator delete(block); });
-#endif
+  if (is_misuse()) {
+    block = at(block);
+    elsewhere([&] { keep(realloc(block, 2 * kSmall)); });
+  } else {
+    elsewhere([&] { operator delete(block); });
+  }
   return survived();
 }

@@ -7,10 +7,10 @@ int main() {
   begin();
   char* slot = take_for(WHEN, SIZE);
   meanwhile(WHEN, SIZE);
-#ifndef CONTROL
-  run_at(WHERE, [&] { operator delete(at(slot)); });
-#else
-  run_at(WHERE, [&] { free(slot); });
-#endif
+  if (is_misuse()) {
+    run_at(WHERE, [&] { operator delete(at(slot)); });
+  } else {
+    run_at(WHERE, [&] { free(slot); });
+  }
   return survived();
 }

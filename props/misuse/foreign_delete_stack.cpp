@@ -6,9 +6,9 @@
 int main() {
   begin();
   alignas(16) char array[64] = {};
-#ifndef CONTROL
-  ::operator delete(at(&array[0]));
-#endif
+  if (is_misuse()) {
+    ::operator delete(at(&array[0]));
+  }
   keep(opaque(&array[0]));
   return survived();
 }

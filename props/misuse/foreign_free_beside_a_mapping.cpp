@@ -7,9 +7,9 @@ int main() {
   begin();
   char* memory = mapped(kUnit);
   munmap(memory, kUnit);
-#ifndef CONTROL
-  free(at(memory + 64));
-#endif
+  if (is_misuse()) {
+    free(at(memory + 64));
+  }
   keep(memory);
   return survived();
 }

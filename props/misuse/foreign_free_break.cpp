@@ -6,9 +6,9 @@
 int main() {
   begin();
   void* memory = opaque(sbrk(kPage));
-#ifndef CONTROL
-  free(at(memory));
-#endif
+  if (is_misuse()) {
+    free(at(memory));
+  }
   keep(memory);
   return survived();
 }

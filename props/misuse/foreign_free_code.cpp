@@ -6,9 +6,9 @@
 int main() {
   begin();
   void* function = opaque(reinterpret_cast<void*>(&abort));
-#ifndef CONTROL
-  free(at(function));
-#endif
+  if (is_misuse()) {
+    free(at(function));
+  }
   keep(function);
   return survived();
 }

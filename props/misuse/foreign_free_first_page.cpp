@@ -6,9 +6,9 @@
 int main() {
   begin();
   void* low = opaque(reinterpret_cast<void*>(16));
-#ifndef CONTROL
-  free(at(low));
-#endif
+  if (is_misuse()) {
+    free(at(low));
+  }
   keep(low);
   return survived();
 }

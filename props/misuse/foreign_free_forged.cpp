@@ -9,9 +9,9 @@ int main() {
   char* forged = mapped(kUnit);
   memcpy(forged, chunk_of(slot), kPage);
   char* copy = forged + (slot - chunk_of(slot));
-#ifndef CONTROL
-  free(at(copy));
-#endif
+  if (is_misuse()) {
+    free(at(copy));
+  }
   free(slot);
   keep(copy);
   return survived();

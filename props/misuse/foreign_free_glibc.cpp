@@ -7,9 +7,9 @@ int main() {
   begin();
   auto* libc_malloc = symbol<void*(size_t)>("__libc_malloc");
   void* other = opaque(libc_malloc(kSmall));
-#ifndef CONTROL
-  free(at(other));
-#endif
+  if (is_misuse()) {
+    free(at(other));
+  }
   keep(other);
   return survived();
 }

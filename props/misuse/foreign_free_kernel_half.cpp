@@ -6,9 +6,9 @@
 int main() {
   begin();
   void* high = opaque(reinterpret_cast<void*>(0xffff888000000000));
-#ifndef CONTROL
-  free(at(high));
-#endif
+  if (is_misuse()) {
+    free(at(high));
+  }
   keep(high);
   return survived();
 }

@@ -6,9 +6,9 @@
 int main() {
   begin();
   char* memory = mapped(kUnit);
-#ifndef CONTROL
-  free(at(memory + kPage));
-#endif
+  if (is_misuse()) {
+    free(at(memory + kPage));
+  }
   keep(memory);
   return survived();
 }

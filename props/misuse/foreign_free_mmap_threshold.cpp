@@ -6,9 +6,9 @@
 int main() {
   begin();
   char* memory = mapped(kLarge);
-#ifndef CONTROL
-  free(at(memory));
-#endif
+  if (is_misuse()) {
+    free(at(memory));
+  }
   keep(memory);
   return survived();
 }

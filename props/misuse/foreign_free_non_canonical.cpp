@@ -7,9 +7,9 @@ int main() {
   begin();
   char* slot = take(kSmall);
   char* high = opaque(reinterpret_cast<char*>(reinterpret_cast<size_t>(slot) | size_t{1} << 52));
-#ifndef CONTROL
-  free(at(high));
-#endif
+  if (is_misuse()) {
+    free(at(high));
+  }
   free(slot);
   keep(high);
   return survived();

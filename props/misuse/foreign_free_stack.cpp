@@ -6,9 +6,9 @@
 int main() {
   begin();
   alignas(16) char array[64] = {};
-#ifndef CONTROL
-  free(at(array));
-#endif
+  if (is_misuse()) {
+    free(at(array));
+  }
   keep(opaque(&array[0]));
   return survived();
 }

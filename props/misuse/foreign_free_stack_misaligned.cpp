@@ -6,9 +6,9 @@
 int main() {
   begin();
   alignas(16) char array[64] = {};
-#ifndef CONTROL
-  free(at(&array[1]));
-#endif
+  if (is_misuse()) {
+    free(at(&array[1]));
+  }
   keep(opaque(&array[0]));
   return survived();
 }

@@ -7,9 +7,9 @@ int main() {
   begin();
   alignas(16) char array[64] = {};
   char* start = opaque(&array[0]);
-#ifndef CONTROL
-  elsewhere([start] { free(at(start)); });
-#endif
+  if (is_misuse()) {
+    elsewhere([start] { free(at(start)); });
+  }
   keep(start);
   return survived();
 }

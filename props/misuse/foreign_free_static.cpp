@@ -7,9 +7,9 @@ alignas(16) static char array[64];
 
 int main() {
   begin();
-#ifndef CONTROL
-  free(at(array));
-#endif
+  if (is_misuse()) {
+    free(at(array));
+  }
   keep(opaque(&array[0]));
   return survived();
 }

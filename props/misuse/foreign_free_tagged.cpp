@@ -7,9 +7,9 @@ int main() {
   begin();
   char* slot = take(kSmall);
   char* tagged = opaque(reinterpret_cast<char*>(reinterpret_cast<size_t>(slot) | size_t{0x5a} << 56));
-#ifndef CONTROL
-  free(at(tagged));
-#endif
+  if (is_misuse()) {
+    free(at(tagged));
+  }
   free(slot);
   keep(tagged);
   return survived();

@@ -6,9 +6,9 @@
 int main() {
   begin();
   char* memory = mapped(kUnit);
-#ifndef CONTROL
-  keep(realloc(at(memory + kPage), 100));
-#endif
+  if (is_misuse()) {
+    keep(realloc(at(memory + kPage), 100));
+  }
   keep(memory);
   return survived();
 }

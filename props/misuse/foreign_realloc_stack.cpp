@@ -6,9 +6,9 @@
 int main() {
   begin();
   alignas(16) char array[64] = {};
-#ifndef CONTROL
-  keep(realloc(at(array), 100));
-#endif
+  if (is_misuse()) {
+    keep(realloc(at(array), 100));
+  }
   keep(opaque(&array[0]));
   return survived();
 }

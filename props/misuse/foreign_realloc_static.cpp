@@ -7,9 +7,9 @@ alignas(16) static char array[64];
 
 int main() {
   begin();
-#ifndef CONTROL
-  keep(realloc(at(array), 100));
-#endif
+  if (is_misuse()) {
+    keep(realloc(at(array), 100));
+  }
   keep(opaque(&array[0]));
   return survived();
 }

@@ -6,9 +6,9 @@
 int main() {
   begin();
   char* memory = mapped(kUnit);
-#ifndef CONTROL
-  keep(malloc_usable_size(at(memory + kPage)));
-#endif
+  if (is_misuse()) {
+    keep(malloc_usable_size(at(memory + kPage)));
+  }
   keep(memory);
   return survived();
 }

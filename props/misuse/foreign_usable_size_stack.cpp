@@ -6,9 +6,9 @@
 int main() {
   begin();
   alignas(16) char array[64] = {};
-#ifndef CONTROL
-  keep(malloc_usable_size(at(array)));
-#endif
+  if (is_misuse()) {
+    keep(malloc_usable_size(at(array)));
+  }
   keep(opaque(&array[0]));
   return survived();
 }

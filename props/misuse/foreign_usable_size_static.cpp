@@ -7,9 +7,9 @@ alignas(16) static char array[64];
 
 int main() {
   begin();
-#ifndef CONTROL
-  keep(malloc_usable_size(at(array)));
-#endif
+  if (is_misuse()) {
+    keep(malloc_usable_size(at(array)));
+  }
   keep(opaque(&array[0]));
   return survived();
 }

@@ -9,9 +9,9 @@ int main() {
   char* moved = opaque(static_cast<char*>(realloc(slot, 2 * SIZE)));
   if (moved == slot) moved = opaque(static_cast<char*>(realloc(slot, 64 * SIZE)));
   if (moved == nullptr || moved == slot) return kNoMemory;
-#ifndef CONTROL
-  elsewhere([slot] { free(at(slot)); });
-#endif
+  if (is_misuse()) {
+    elsewhere([slot] { free(at(slot)); });
+  }
   free(moved);
   return survived();
 }

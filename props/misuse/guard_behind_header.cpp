@@ -7,9 +7,9 @@ int main() {
   begin();
   char* slot = take(SIZE);
   const Place place = place_of(slot, SIZE);
-#ifndef CONTROL
-  *at(place.first_guard()) = 1;
-#endif
+  if (is_misuse()) {
+    *at(place.first_guard()) = 1;
+  }
   free(slot);
   keep(place.index);
   return survived();

@@ -11,8 +11,8 @@ int main() {
     for (char* slot : slots) free(slot);
   });
   malloc_trim(0);
-#ifndef CONTROL
-  *at(slots[1500]) = 1;
-#endif
+  if (is_misuse()) {
+    *at(slots[1500]) = 1;
+  }
   return survived();
 }

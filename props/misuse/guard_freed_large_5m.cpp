@@ -7,8 +7,8 @@ int main() {
   begin();
   char* block = take(5 * kLarge);
   free(block);
-#ifndef CONTROL
-  *at(block + 5 * kLarge - 1) = 1;
-#endif
+  if (is_misuse()) {
+    *at(block + 5 * kLarge - 1) = 1;
+  }
   return survived();
 }

@@ -8,9 +8,9 @@ int main() {
   char* block = take(kLarge);
   char* moved = opaque(static_cast<char*>(realloc(block, 64 * kLarge)));
   if (moved == nullptr || moved == block) return kNoMemory;
-#ifndef CONTROL
-  *at(block + 100) = 1;
-#endif
+  if (is_misuse()) {
+    *at(block + 100) = 1;
+  }
   free(moved);
   return survived();
 }

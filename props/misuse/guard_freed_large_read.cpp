@@ -7,8 +7,8 @@ int main() {
   begin();
   char* block = take(kLarge);
   free(block);
-#ifndef CONTROL
-  keep(*at(block + 100));
-#endif
+  if (is_misuse()) {
+    keep(*at(block + 100));
+  }
   return survived();
 }

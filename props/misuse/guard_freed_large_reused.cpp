@@ -10,9 +10,9 @@ int main() {
   char* next = take(kLarge);
   char* after = take(kLarge);
   if (next == block || after == block) return 1;
-#ifndef CONTROL
-  *at(block + 100) = 1;
-#endif
+  if (is_misuse()) {
+    *at(block + 100) = 1;
+  }
   free(next);
   free(after);
   return survived();

@@ -7,8 +7,8 @@ int main() {
   begin();
   char* block = take(kLarge);
   free(block);
-#ifndef CONTROL
-  *at(block + 100) = 1;
-#endif
+  if (is_misuse()) {
+    *at(block + 100) = 1;
+  }
   return survived();
 }

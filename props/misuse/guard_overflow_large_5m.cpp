@@ -6,9 +6,9 @@
 int main() {
   begin();
   char* block = take(5 * kLarge);
-#ifndef CONTROL
-  *at(block + malloc_usable_size(block)) = 1;
-#endif
+  if (is_misuse()) {
+    *at(block + malloc_usable_size(block)) = 1;
+  }
   free(block);
   return survived();
 }

@@ -7,9 +7,9 @@ int main() {
   begin();
   char* block = take(kLarge);
   memset(block, 1, malloc_usable_size(block));
-#ifndef CONTROL
-  memset(at(block + malloc_usable_size(block)), 1, 100);
-#endif
+  if (is_misuse()) {
+    memset(at(block + malloc_usable_size(block)), 1, 100);
+  }
   free(block);
   return survived();
 }

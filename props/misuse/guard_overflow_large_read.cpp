@@ -6,9 +6,9 @@
 int main() {
   begin();
   char* block = take(kLarge);
-#ifndef CONTROL
-  keep(*at(block + malloc_usable_size(block)));
-#endif
+  if (is_misuse()) {
+    keep(*at(block + malloc_usable_size(block)));
+  }
   free(block);
   return survived();
 }

@@ -6,9 +6,9 @@
 int main() {
   begin();
   char* block = take(kLarge);
-#ifndef CONTROL
-  elsewhere([block] { *at(block + malloc_usable_size(block)) = 1; });
-#endif
+  if (is_misuse()) {
+    elsewhere([block] { *at(block + malloc_usable_size(block)) = 1; });
+  }
   free(block);
   return survived();
 }

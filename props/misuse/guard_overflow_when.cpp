@@ -10,8 +10,8 @@ int main() {
   if (SIZE < kLarge) guard = place_of(slot, SIZE).last_guard();
   meanwhile(WHEN, SIZE);
   memset(slot, 1, static_cast<size_t>(guard - slot));
-#ifndef CONTROL
-  run_at(WHERE, [&] { *at(guard) = 1; });
-#endif
+  if (is_misuse()) {
+    run_at(WHERE, [&] { *at(guard) = 1; });
+  }
   return survived();
 }

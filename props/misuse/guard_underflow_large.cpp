@@ -7,9 +7,9 @@ int main() {
   begin();
   char* block = take(kLarge);
   char* page = opaque(reinterpret_cast<char*>(reinterpret_cast<size_t>(block) & ~(kPage - 1)));
-#ifndef CONTROL
-  *at(page - 1) = 1;
-#endif
+  if (is_misuse()) {
+    *at(page - 1) = 1;
+  }
   free(block);
   keep(page);
   return survived();

@@ -6,9 +6,9 @@
 int main() {
   begin();
   char* block = opaque(static_cast<char*>(aligned_alloc(kUnit, kLarge)));
-#ifndef CONTROL
-  *at(block - 1) = 1;
-#endif
+  if (is_misuse()) {
+    *at(block - 1) = 1;
+  }
   free(block);
   return survived();
 }

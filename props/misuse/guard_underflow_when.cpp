@@ -10,8 +10,8 @@ int main() {
   if (SIZE < kLarge) first = place_of(slot, SIZE).slot(0);
   meanwhile(WHEN, SIZE);
   memset(first, 1, static_cast<size_t>(slot - first));
-#ifndef CONTROL
-  run_at(WHERE, [&] { *at(first - 1) = 1; });
-#endif
+  if (is_misuse()) {
+    run_at(WHERE, [&] { *at(first - 1) = 1; });
+  }
   return survived();
 }

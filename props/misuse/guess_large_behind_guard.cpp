@@ -14,11 +14,11 @@ int main() {
     distance = next - block;
     block = next;
   }
-#ifndef CONTROL
-  keep(at(&right));
-  return guessed(right >= 10);
-#else
-  keep(right);
-  return survived();
-#endif
+  if (is_misuse()) {
+    keep(at(&right));
+    return guessed(right >= 10);
+  } else {
+    keep(right);
+    return survived();
+  }
 }

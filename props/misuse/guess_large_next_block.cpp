@@ -12,11 +12,11 @@ int main() {
     right += (next < block ? block - next : next - block) < 3 * ptrdiff_t{kLarge};
     block = next;
   }
-#ifndef CONTROL
-  keep(at(&right));
-  return guessed(right >= 10);
-#else
-  keep(right);
-  return survived();
-#endif
+  if (is_misuse()) {
+    keep(at(&right));
+    return guessed(right >= 10);
+  } else {
+    keep(right);
+    return survived();
+  }
 }

@@ -11,11 +11,11 @@ int main() {
     free(block);
     right += take(kLarge) == block;
   }
-#ifndef CONTROL
-  keep(at(&right));
-  return guessed(right >= 10);
-#else
-  keep(right);
-  return survived();
-#endif
+  if (is_misuse()) {
+    keep(at(&right));
+    return guessed(right >= 10);
+  } else {
+    keep(right);
+    return survived();
+  }
 }

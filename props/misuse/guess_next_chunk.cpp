@@ -17,11 +17,11 @@ int main() {
     last = place;
     ++chunks;
   }
-#ifndef CONTROL
-  keep(at(&right));
-  return guessed(right >= 32);
-#else
-  keep(right);
-  return survived();
-#endif
+  if (is_misuse()) {
+    keep(at(&right));
+    return guessed(right >= 32);
+  } else {
+    keep(right);
+    return survived();
+  }
 }

@@ -13,11 +13,11 @@ int main() {
     right += next == slot + place_of(slot, SIZE).shape.slot_size;
     slot = next;
   }
-#ifndef CONTROL
-  keep(at(&right));
-  return guessed(right >= 50);
-#else
-  keep(right);
-  return survived();
-#endif
+  if (is_misuse()) {
+    keep(at(&right));
+    return guessed(right >= 50);
+  } else {
+    keep(right);
+    return survived();
+  }
 }

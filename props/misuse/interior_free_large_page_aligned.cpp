@@ -6,9 +6,9 @@
 int main() {
   begin();
   char* slot = take(kLarge);
-#ifndef CONTROL
-  free(at(slot + kUnit));
-#endif
+  if (is_misuse()) {
+    free(at(slot + kUnit));
+  }
   free(slot);
   return survived();
 }

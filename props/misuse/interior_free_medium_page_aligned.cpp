@@ -6,9 +6,9 @@
 int main() {
   begin();
   char* slot = take(kMedium);
-#ifndef CONTROL
-  free(at(slot + 4096));
-#endif
+  if (is_misuse()) {
+    free(at(slot + 4096));
+  }
   free(slot);
   return survived();
 }

@@ -6,9 +6,9 @@
 int main() {
   begin();
   char* slot = take(SIZE);
-#ifndef CONTROL
-  elsewhere([slot] { free(at(slot + 16)); });
-#endif
+  if (is_misuse()) {
+    elsewhere([slot] { free(at(slot + 16)); });
+  }
   free(slot);
   return survived();
 }

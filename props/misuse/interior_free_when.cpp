@@ -7,9 +7,9 @@ int main() {
   begin();
   char* slot = take_for(WHEN, SIZE);
   meanwhile(WHEN, SIZE);
-#ifndef CONTROL
-  run_at(WHERE, [&] { free(at(slot + 16)); });
-#endif
+  if (is_misuse()) {
+    run_at(WHERE, [&] { free(at(slot + 16)); });
+  }
   free(slot);
   return survived();
 }

@@ -6,9 +6,9 @@
 int main() {
   begin();
   char* slot = take(SIZE);
-#ifndef CONTROL
-  keep(malloc_usable_size(at(slot + 16)));
-#endif
+  if (is_misuse()) {
+    keep(malloc_usable_size(at(slot + 16)));
+  }
   free(slot);
   return survived();
 }

@@ -9,13 +9,13 @@ int main() {
   memset(slot, 0x5a, SIZE);
   run_at(WHERE, [&] { free(slot); });
   char* again = SIZE < kLarge ? take_again(slot, SIZE) : take(SIZE);
-#ifndef CONTROL
-  again = at(again);
-  size_t found = 0;
-  for (size_t i = 0; i != SIZE; ++i) found += again[i] == 0x5a;
-  return guessed(found != 0);
-#else
-  free(again);
-  return survived();
-#endif
+  if (is_misuse()) {
+    again = at(again);
+    size_t found = 0;
+    for (size_t i = 0; i != SIZE; ++i) found += again[i] == 0x5a;
+    return guessed(found != 0);
+  } else {
+    free(again);
+    return survived();
+  }
 }

@@ -6,9 +6,9 @@
 int main() {
   begin();
   char* slot = take(SIZE);
-#ifndef CONTROL
-  free(at(slot + 1));
-#endif
+  if (is_misuse()) {
+    free(at(slot + 1));
+  }
   free(slot);
   return survived();
 }

@@ -6,9 +6,9 @@
 int main() {
   begin();
   char* slot = take(SIZE);
-#ifndef CONTROL
-  keep(realloc(at(slot + 3), SIZE));
-#endif
+  if (is_misuse()) {
+    keep(realloc(at(slot + 3), SIZE));
+  }
   free(slot);
   return survived();
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
-// What every program of this folder shares. A program commits one misuse, announced by at(); compiled with -DCONTROL it
-// does everything but that. run.py runs both and says what it expects of them.
+// What every program of this folder shares. A program commits one misuse, announced by at(); as its own control twin,
+// with MISUSE_CONTROL in the environment, it does everything but that. run.py runs both and says what it expects of
+// them.
 #pragma once
 
 #include <dlfcn.h>
@@ -31,6 +32,9 @@ inline constexpr size_t kPage = 4096;
 
 inline constexpr int kNoMemory = 98;  // exit codes that run.py translates
 inline constexpr int kNotServed = 99;
+
+/// Whether this run commits the misuse.
+[[nodiscard]] inline bool is_misuse() { return getenv("MISUSE_CONTROL") == nullptr; }
 
 /// Hides from the optimizer what it knows about a pointer, so that no misuse is folded away.
 template <class T>

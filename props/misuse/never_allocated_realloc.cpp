@@ -7,9 +7,9 @@ int main() {
   begin();
   char* slot = take(SIZE);
   const Place place = place_of(slot, SIZE);
-#ifndef CONTROL
-  keep(realloc(at(place.unopened()), SIZE));
-#endif
+  if (is_misuse()) {
+    keep(realloc(at(place.unopened()), SIZE));
+  }
   free(slot);
   keep(place.index);
   return survived();

@@ -7,9 +7,9 @@ int main() {
   begin();
   char* slot = take(SIZE);
   const Place place = place_of(slot, SIZE);
-#ifndef CONTROL
-  keep(malloc_usable_size(at(place.unopened())));
-#endif
+  if (is_misuse()) {
+    keep(malloc_usable_size(at(place.unopened())));
+  }
   free(slot);
   keep(place.index);
   return survived();

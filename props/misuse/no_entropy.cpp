@@ -5,13 +5,13 @@
 #include "refuse.hpp"
 
 extern "C" unsigned long getauxval(unsigned long type) {
-#ifndef CONTROL
-  static char asked;
-  if (type == AT_RANDOM && is_refused(SYS_getrandom)) {
-    keep(at(&asked));
-    return 0;
+  if (is_misuse()) {
+    static char asked;
+    if (type == AT_RANDOM && is_refused(SYS_getrandom)) {
+      keep(at(&asked));
+      return 0;
+    }
   }
-#endif
   return true_auxv(type);
 }
 

@@ -4,13 +4,13 @@
 #include "auxv.hpp"
 
 extern "C" unsigned long getauxval(unsigned long type) {
-#ifndef CONTROL
-  static char asked;
-  if (type == AT_PAGESZ) {
-    keep(at(&asked));
-    return 12345;
+  if (is_misuse()) {
+    static char asked;
+    if (type == AT_PAGESZ) {
+      keep(at(&asked));
+      return 12345;
+    }
   }
-#endif
   return true_auxv(type);
 }
 

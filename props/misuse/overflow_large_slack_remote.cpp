@@ -6,10 +6,10 @@
 int main() {
   begin();
   char* block = take(1000001);
-#ifndef CONTROL
-  block = at(block);
-  block[1000001] = 1;
-#endif
+  if (is_misuse()) {
+    block = at(block);
+    block[1000001] = 1;
+  }
   elsewhere([&] { free(block); });
   return survived();
 }

@@ -6,10 +6,10 @@
 int main() {
   begin();
   char* slot = take(kMedium);
-#ifndef CONTROL
-  slot = at(slot);
-  slot[malloc_usable_size(slot)] = 1;
-#endif
+  if (is_misuse()) {
+    slot = at(slot);
+    slot[malloc_usable_size(slot)] = 1;
+  }
   free(slot);
   return survived();
 }

@@ -6,10 +6,10 @@
 int main() {
   begin();
   const Neighbours two = take_neighbours(kMedium);
-#ifndef CONTROL
-  char* const end = at(two.first) + malloc_usable_size(two.first);
-  memset(end, 1, static_cast<size_t>(two.second - end));
-#endif
+  if (is_misuse()) {
+    char* const end = at(two.first) + malloc_usable_size(two.first);
+    memset(end, 1, static_cast<size_t>(two.second - end));
+  }
   free(two.second);
   return survived();
 }

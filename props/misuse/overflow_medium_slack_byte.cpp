@@ -6,10 +6,10 @@
 int main() {
   begin();
   char* block = take(40001);
-#ifndef CONTROL
-  block = at(block);
-  block[40001] = 1;
-#endif
+  if (is_misuse()) {
+    block = at(block);
+    block[40001] = 1;
+  }
   free(block);
   return survived();
 }

@@ -6,9 +6,9 @@
 int main() {
   begin();
   char* slot = take(41);
-#ifndef CONTROL
-  keep(*at(slot + 41 + 5000));
-#endif
+  if (is_misuse()) {
+    keep(*at(slot + 41 + 5000));
+  }
   free(slot);
   return survived();
 }

@@ -6,9 +6,9 @@
 int main() {
   begin();
   char* slot = take(32);
-#ifndef CONTROL
-  keep(*at(slot + 32));
-#endif
+  if (is_misuse()) {
+    keep(*at(slot + 32));
+  }
   free(slot);
   return survived();
 }

@@ -6,9 +6,9 @@
 int main() {
   begin();
   char* slot = take(32);
-#ifndef CONTROL
-  *at(slot + 32) = 1;
-#endif
+  if (is_misuse()) {
+    *at(slot + 32) = 1;
+  }
   free(slot);
   return survived();
 }

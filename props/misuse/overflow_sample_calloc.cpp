@@ -6,9 +6,9 @@
 int main() {
   begin();
   char* slot = opaque(static_cast<char*>(calloc(3, 7)));
-#ifndef CONTROL
-  keep(*at(slot + 21));
-#endif
+  if (is_misuse()) {
+    keep(*at(slot + 21));
+  }
   free(slot);
   return survived();
 }

@@ -6,9 +6,9 @@
 int main() {
   begin();
   char* slot = take(kLarge + 33);
-#ifndef CONTROL
-  keep(*at(slot + kLarge + 33));
-#endif
+  if (is_misuse()) {
+    keep(*at(slot + kLarge + 33));
+  }
   free(slot);
   return survived();
 }

@@ -6,9 +6,9 @@
 int main() {
   begin();
   char* slot = take(kLarge + 48);
-#ifndef CONTROL
-  keep(*at(slot + kLarge + 48));
-#endif
+  if (is_misuse()) {
+    keep(*at(slot + kLarge + 48));
+  }
   free(slot);
   return survived();
 }

@@ -6,9 +6,9 @@
 int main() {
   begin();
   char* slot = take(200001);
-#ifndef CONTROL
-  keep(*at(slot + 200001));
-#endif
+  if (is_misuse()) {
+    keep(*at(slot + 200001));
+  }
   free(slot);
   return survived();
 }

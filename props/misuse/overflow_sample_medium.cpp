@@ -6,9 +6,9 @@
 int main() {
   begin();
   char* slot = take(kMedium + 1);
-#ifndef CONTROL
-  keep(*at(slot + kMedium + 1));
-#endif
+  if (is_misuse()) {
+    keep(*at(slot + kMedium + 1));
+  }
   free(slot);
   return survived();
 }

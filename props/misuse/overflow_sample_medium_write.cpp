@@ -6,9 +6,9 @@
 int main() {
   begin();
   char* slot = take(kMedium + 1);
-#ifndef CONTROL
-  *at(slot + kMedium + 1) = 1;
-#endif
+  if (is_misuse()) {
+    *at(slot + kMedium + 1) = 1;
+  }
   free(slot);
   return survived();
 }

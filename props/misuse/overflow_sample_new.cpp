@@ -6,9 +6,9 @@
 int main() {
   begin();
   char* slot = opaque(new char[41]);
-#ifndef CONTROL
-  keep(*at(slot + 41));
-#endif
+  if (is_misuse()) {
+    keep(*at(slot + 41));
+  }
   delete[] slot;
   return survived();
 }

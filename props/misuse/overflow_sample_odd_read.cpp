@@ -6,9 +6,9 @@
 int main() {
   begin();
   char* slot = take(33);
-#ifndef CONTROL
-  keep(*at(slot + 33));
-#endif
+  if (is_misuse()) {
+    keep(*at(slot + 33));
+  }
   free(slot);
   return survived();
 }

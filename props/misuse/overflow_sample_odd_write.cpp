@@ -6,9 +6,9 @@
 int main() {
   begin();
   char* slot = take(33);
-#ifndef CONTROL
-  *at(slot + 33) = 1;
-#endif
+  if (is_misuse()) {
+    *at(slot + 33) = 1;
+  }
   free(slot);
   return survived();
 }

@@ -6,9 +6,9 @@
 int main() {
   begin();
   char* slot = opaque(static_cast<char*>(realloc(take(100), 99)));
-#ifndef CONTROL
-  keep(*at(slot + 99));
-#endif
+  if (is_misuse()) {
+    keep(*at(slot + 99));
+  }
   free(slot);
   return survived();
 }

@@ -6,10 +6,10 @@
 int main() {
   begin();
   char* slot = take(41);
-#ifndef CONTROL
-  slot = at(slot);
-  slot[41] = 0;
-#endif
+  if (is_misuse()) {
+    slot = at(slot);
+    slot[41] = 0;
+  }
   free(slot);
   return survived();
 }

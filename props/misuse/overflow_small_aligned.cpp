@@ -6,10 +6,10 @@
 int main() {
   begin();
   char* slot = opaque(static_cast<char*>(aligned_alloc(64, 100)));
-#ifndef CONTROL
-  slot = at(slot);
-  slot[malloc_usable_size(slot)] = 1;
-#endif
+  if (is_misuse()) {
+    slot = at(slot);
+    slot[malloc_usable_size(slot)] = 1;
+  }
   free(slot);
   return survived();
 }

@@ -8,10 +8,10 @@ int main() {
   char* slot = take(40);
   char* other = take(40);
   keep(other);
-#ifndef CONTROL
-  slot = at(slot);
-  memcpy(opaque(slot), opaque(other), 48);
-#endif
+  if (is_misuse()) {
+    slot = at(slot);
+    memcpy(opaque(slot), opaque(other), 48);
+  }
   free(slot);
   return survived();
 }

@@ -6,10 +6,10 @@
 int main() {
   begin();
   char* slot = take(40);
-#ifndef CONTROL
-  slot = at(slot);
-  slot[40] = 1;
-#endif
+  if (is_misuse()) {
+    slot = at(slot);
+    slot[40] = 1;
+  }
   for (int i = 0; i != 20000; ++i) free(take(40));
   free(slot);
   return survived();

@@ -6,10 +6,10 @@
 int main() {
   begin();
   char* slot = take(33);
-#ifndef CONTROL
-  slot = at(slot);
-  slot[47] ^= 1;
-#endif
+  if (is_misuse()) {
+    slot = at(slot);
+    slot[47] ^= 1;
+  }
   free(slot);
   return survived();
 }

@@ -6,10 +6,10 @@
 int main() {
   begin();
   char* slot = take(40);
-#ifndef CONTROL
-  slot = at(slot);
-  memset(opaque(slot), 1, 96);
-#endif
+  if (is_misuse()) {
+    slot = at(slot);
+    memset(opaque(slot), 1, 96);
+  }
   free(slot);
   return survived();
 }

@@ -6,9 +6,9 @@
 int main() {
   begin();
   const Neighbours two = take_neighbours(kSmall);
-#ifndef CONTROL
-  at(two.first)[malloc_usable_size(two.first)] = 1;
-#endif
+  if (is_misuse()) {
+    at(two.first)[malloc_usable_size(two.first)] = 1;
+  }
   free(two.second);
   return survived();
 }

@@ -6,10 +6,10 @@
 int main() {
   begin();
   char* slot = opaque(static_cast<char*>(operator new(40)));
-#ifndef CONTROL
-  slot = at(slot);
-  slot[40] = 1;
-#endif
+  if (is_misuse()) {
+    slot = at(slot);
+    slot[40] = 1;
+  }
   operator delete(slot);
   return survived();
 }

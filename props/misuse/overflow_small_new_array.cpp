@@ -6,10 +6,10 @@
 int main() {
   begin();
   char* slot = opaque(new char[40]);
-#ifndef CONTROL
-  slot = at(slot);
-  slot[40] = 1;
-#endif
+  if (is_misuse()) {
+    slot = at(slot);
+    slot[40] = 1;
+  }
   delete[] slot;
   return survived();
 }

@@ -7,10 +7,10 @@ int main() {
   begin();
   char* slot = nullptr;
   on_a_thread_that_ends([&] { slot = take(40); });
-#ifndef CONTROL
-  slot = at(slot);
-  slot[40] = 1;
-#endif
+  if (is_misuse()) {
+    slot = at(slot);
+    slot[40] = 1;
+  }
   free(slot);
   return survived();
 }

@@ -6,10 +6,10 @@
 int main() {
   begin();
   char* slot = take(40);
-#ifndef CONTROL
-  slot = at(slot);
-  slot[40] = 1;
-#endif
+  if (is_misuse()) {
+    slot = at(slot);
+    slot[40] = 1;
+  }
   elsewhere([&] { free(slot); });
   return survived();
 }

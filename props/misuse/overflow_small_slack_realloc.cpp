@@ -6,10 +6,10 @@
 int main() {
   begin();
   char* block = take(33);
-#ifndef CONTROL
-  block = at(block);
-  block[33] = 1;
-#endif
+  if (is_misuse()) {
+    block = at(block);
+    block[33] = 1;
+  }
   keep(realloc(block, 2 * 33));
   return survived();
 }

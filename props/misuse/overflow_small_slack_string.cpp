@@ -6,10 +6,10 @@
 int main() {
   begin();
   char* block = take(33);
-#ifndef CONTROL
-  block = at(block);
-  strcpy(opaque(block), opaque("a string of 33 characters is this"));
-#endif
+  if (is_misuse()) {
+    block = at(block);
+    strcpy(opaque(block), opaque("a string of 33 characters is this"));
+  }
   free(block);
   return survived();
 }

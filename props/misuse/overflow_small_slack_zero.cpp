@@ -6,10 +6,10 @@
 int main() {
   begin();
   char* block = take(33);
-#ifndef CONTROL
-  block = at(block);
-  memset(block, 0, 34);
-#endif
+  if (is_misuse()) {
+    block = at(block);
+    memset(block, 0, 34);
+  }
   free(block);
   return survived();
 }

@@ -6,10 +6,10 @@
 int main() {
   begin();
   char* slot = take(20);
-#ifndef CONTROL
-  slot = at(slot);
-  strcpy(opaque(slot), opaque("a name that is longer than its buffer is"));
-#endif
+  if (is_misuse()) {
+    slot = at(slot);
+    strcpy(opaque(slot), opaque("a name that is longer than its buffer is"));
+  }
   free(slot);
   return survived();
 }

@@ -6,10 +6,10 @@
 int main() {
   begin();
   char* slot = take_for(WHEN, SIZE == kLarge ? SIZE - 100 : SIZE);
-#ifndef CONTROL
-  slot = at(slot);
-  slot[SIZE == kLarge ? SIZE - 100 : malloc_usable_size(slot)] = 1;
-#endif
+  if (is_misuse()) {
+    slot = at(slot);
+    slot[SIZE == kLarge ? SIZE - 100 : malloc_usable_size(slot)] = 1;
+  }
   meanwhile(WHEN, SIZE);
   run_at(WHERE, [&] { free(slot); });
   return survived();

@@ -9,9 +9,9 @@ int main() {
   free(slot);
   meanwhile(WHEN, SIZE);
   char* again = WHEN == kReuse ? take_again(slot, SIZE) : nullptr;
-#ifndef CONTROL
-  run_at(WHERE, [&] { keep(*at(slot)); });
-#endif
+  if (is_misuse()) {
+    run_at(WHERE, [&] { keep(*at(slot)); });
+  }
   free(again);
   return survived();
 }

@@ -7,8 +7,8 @@ int main() {
   begin();
   void* slot = take(SIZE);
   free(slot);
-#ifndef CONTROL
-  keep(realloc(at(slot), 2 * SIZE));
-#endif
+  if (is_misuse()) {
+    keep(realloc(at(slot), 2 * SIZE));
+  }
   return survived();
 }

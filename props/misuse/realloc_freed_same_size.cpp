@@ -7,8 +7,8 @@ int main() {
   begin();
   void* slot = take(SIZE);
   free(slot);
-#ifndef CONTROL
-  keep(realloc(at(slot), SIZE));
-#endif
+  if (is_misuse()) {
+    keep(realloc(at(slot), SIZE));
+  }
   return survived();
 }

@@ -7,8 +7,8 @@ int main() {
   begin();
   void* slot = take(kSmall);
   free(slot);
-#ifndef CONTROL
-  keep(reallocarray(at(slot), 10, 10));
-#endif
+  if (is_misuse()) {
+    keep(reallocarray(at(slot), 10, 10));
+  }
   return survived();
 }

@@ -9,11 +9,11 @@ int main() {
   free(slot);
   meanwhile(WHEN, SIZE);
   char* again = WHEN == kReuse ? take_again(slot, SIZE) : nullptr;
-#ifndef CONTROL
-  run_at(WHERE, [&] { keep(realloc(at(slot), 2 * SIZE)); });
-  keep(again);
-#else
-  free(again);
-#endif
+  if (is_misuse()) {
+    run_at(WHERE, [&] { keep(realloc(at(slot), 2 * SIZE)); });
+    keep(again);
+  } else {
+    free(again);
+  }
   return survived();
 }

@@ -8,9 +8,9 @@ int main() {
   char* slot = take(SIZE);
   char* moved = opaque(static_cast<char*>(realloc(slot, 64 * SIZE)));
   if (moved == nullptr || moved == slot) return kNoMemory;
-#ifndef CONTROL
-  keep(realloc(at(slot), 64 * SIZE));
-#endif
+  if (is_misuse()) {
+    keep(realloc(at(slot), 64 * SIZE));
+  }
   free(moved);
   return survived();
 }

@@ -4,14 +4,14 @@
 #include "auxv.hpp"
 
 extern "C" unsigned long getauxval(unsigned long type) {
-#ifndef CONTROL
-  static bool inside;
-  if (!inside) {
-    inside = true;
-    keep(at(&inside));
-    keep(malloc(kSmall));
+  if (is_misuse()) {
+    static bool inside;
+    if (!inside) {
+      inside = true;
+      keep(at(&inside));
+      keep(malloc(kSmall));
+    }
   }
-#endif
   return true_auxv(type);
 }
 

@@ -6,11 +6,11 @@
 int main() {
   begin();
   char* block = take(kLarge);
-#ifndef CONTROL
-  keep(stave::g_process.arena.lock.acquire());
-  keep(at(block));
-  keep(take(kLarge));
-#endif
+  if (is_misuse()) {
+    keep(stave::g_process.arena.lock.acquire());
+    keep(at(block));
+    keep(take(kLarge));
+  }
   free(block);
   return survived();
 }

@@ -6,11 +6,11 @@
 int main() {
   begin();
   char* block = take(kLarge);
-#ifndef CONTROL
-  keep(stave::g_process.arena.lock.acquire());
-  keep(at(block));
-  if (fork() == 0) _exit(0);
-#endif
+  if (is_misuse()) {
+    keep(stave::g_process.arena.lock.acquire());
+    keep(at(block));
+    if (fork() == 0) _exit(0);
+  }
   free(block);
   return survived();
 }

@@ -6,10 +6,10 @@
 int main() {
   begin();
   char* block = take(kLarge);
-#ifndef CONTROL
-  keep(stave::g_process.arena.lock.acquire());
-  free(at(block));
-#endif
+  if (is_misuse()) {
+    keep(stave::g_process.arena.lock.acquire());
+    free(at(block));
+  }
   keep(block);
   return survived();
 }

@@ -1,6 +1,6 @@
 #!/usr/bin/python3.11
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-"""Runs one misuse program and its control twin, and judges how each of them ended.
+"""Runs one misuse program, also as its control twin (misuse.hpp), and judges how each of them ended.
 
 In the profiles that promise to stop it, the misuse must end by SIGABRT with exactly the expected fault id on the first line
 of standard error, naming the address that the program announced; FAULT guard means SIGSEGV at the announced access, or
@@ -186,9 +186,12 @@ def options_of(profile, guards, *more):
     return ":".join(filter(None, (f"profile={sampled}{MODES[guards]}", *more)))
 
 
-def environment_of(options, library, emulator):
-    environment = {name: value for name, value in os.environ.items() if name not in ("LD_PRELOAD", "STAVE_OPTIONS")}
+def environment_of(options, library, emulator, control=False):
+    environment = {name: value for name, value in os.environ.items()
+                   if name not in ("LD_PRELOAD", "STAVE_OPTIONS", "MISUSE_CONTROL")}
     environment["STAVE_OPTIONS"] = options
+    if control:
+        environment["MISUSE_CONTROL"] = "1"
     if library:
         # An emulator must not take it for itself.
         environment["QEMU_SET_ENV" if emulator else "LD_PRELOAD"] = (
@@ -200,8 +203,7 @@ def parse(words=None):
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--fault", required=True, help="the id that must be reported, or guard, missed, unnoticed")
     parser.add_argument("--source", help="the program's source, whose first line must name the same fault")
-    parser.add_argument("--program", required=True, help="the program with the misuse")
-    parser.add_argument("--control", required=True, help="its twin without")
+    parser.add_argument("--program", required=True, help="the program with the misuse; with MISUSE_CONTROL set, without")
     parser.add_argument("--library", help="libstave.so, preloaded; without it the programs contain Stave themselves")
     parser.add_argument("--emulator", default="", help="the command that runs the programs")
     parser.add_argument("--profiles", default="light,default,strict,fuzz",
@@ -252,7 +254,7 @@ def main():
     try:
         if arguments.source and arguments.fault not in (declared := declared_faults(arguments.source)):
             raise Failure(f"{arguments.source} declares {' '.join(declared)}, the build {arguments.fault}")
-        for path in filter(None, (arguments.program, arguments.control, arguments.library)):
+        for path in filter(None, (arguments.program, arguments.library)):
             if not os.path.isfile(path):
                 raise Failure(f"{path} is missing")
     except Failure as failure:
@@ -261,17 +263,17 @@ def main():
         for profile, guards in itertools.product((*arguments.promised, *arguments.elsewhere), arguments.guards.split(",")):
             options = options_of(profile, guards, arguments.options)
             fault = expected_end(arguments.fault, profile, arguments.program)
-            environment = environment_of(options, arguments.library, emulator)
             if profile in arguments.promised:
                 def judge(*end, expected=fault):
                     judge_misuse(*end, expected, arguments.program)
             else:
                 def judge(*end, expected=expected_end(arguments.elsewhere[profile], profile, arguments.program)):
                     judge_elsewhere(*end, expected)
-            for program, judge_twin, what in ((arguments.control, judge_control, "control"), (arguments.program, judge, "misuse")):
+            for judge_twin, what in ((judge_control, "control"), (judge, "misuse")):
                 runs += 1
+                environment = environment_of(options, arguments.library, emulator, what == "control")
                 try:
-                    end = run([*emulator, os.path.abspath(program)], environment, arguments.timeout)
+                    end = run([*emulator, os.path.abspath(arguments.program)], environment, arguments.timeout)
                     judge_twin(*end)
                     if arguments.verbose:
                         print(f"{what} [{options}] as expected: {end[2].splitlines()[:1]}")

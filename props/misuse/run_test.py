@@ -26,17 +26,16 @@ class RunnerTest(unittest.TestCase):
         self.folder = tempfile.TemporaryDirectory()
         self.addCleanup(self.folder.cleanup)
 
-    def script(self, name, body):
+    def script(self, name, body, control=GOOD_CONTROL):
         path = os.path.join(self.folder.name, name)
         with open(path, "w", encoding="utf-8") as file:
-            file.write("#!/bin/sh\n" + body)
+            file.write(f"#!/bin/sh\nif [ -n \"$MISUSE_CONTROL\" ]; then\n{control}exit\nfi\n{body}")
         os.chmod(path, stat.S_IRWXU)
         return path
 
     def judge(self, misuse=GOOD, control=GOOD_CONTROL, fault="double-free", **extra):
-        program = extra.pop("program", None) or self.script("program", misuse)
-        command = [sys.executable, RUNNER, "--fault", fault, "--program", program,
-                   "--control", self.script("control", control), "--timeout", "2", "--profiles", "default",
+        program = extra.pop("program", None) or self.script("program", misuse, control)
+        command = [sys.executable, RUNNER, "--fault", fault, "--program", program, "--timeout", "2", "--profiles", "default",
                    "--guards", "advice"]
         for name, value in extra.items():
             command += [f"--{name}"] + ([value] if value else [])

@@ -6,11 +6,11 @@
 int main() {
   begin();
   void* block = opaque(operator new(SIZE));
-#ifndef CONTROL
-  block = at(block);
-  operator delete(block, SIZE - 1);
-#else
-  operator delete(block, SIZE);
-#endif
+  if (is_misuse()) {
+    block = at(block);
+    operator delete(block, SIZE - 1);
+  } else {
+    operator delete(block, SIZE);
+  }
   return survived();
 }

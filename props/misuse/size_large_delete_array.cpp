@@ -6,11 +6,11 @@
 int main() {
   begin();
   void* block = opaque(static_cast<void*>(operator new[](kLarge)));
-#ifndef CONTROL
-  block = at(block);
-  operator delete[](block, 2 * kLarge);
-#else
-  operator delete[](block, kLarge);
-#endif
+  if (is_misuse()) {
+    block = at(block);
+    operator delete[](block, 2 * kLarge);
+  } else {
+    operator delete[](block, kLarge);
+  }
   return survived();
 }

@@ -6,11 +6,11 @@
 int main() {
   begin();
   void* block = opaque(static_cast<void*>(malloc(kLarge)));
-#ifndef CONTROL
-  block = at(block);
-  symbol<void(void*, size_t)>("free_sized")(block, 2 * kLarge);
-#else
-  symbol<void(void*, size_t)>("free_sized")(block, kLarge);
-#endif
+  if (is_misuse()) {
+    block = at(block);
+    symbol<void(void*, size_t)>("free_sized")(block, 2 * kLarge);
+  } else {
+    symbol<void(void*, size_t)>("free_sized")(block, kLarge);
+  }
   return survived();
 }

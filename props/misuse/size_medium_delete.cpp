@@ -6,11 +6,11 @@
 int main() {
   begin();
   void* block = opaque(static_cast<void*>(operator new(kMedium)));
-#ifndef CONTROL
-  block = at(block);
-  operator delete(block, 2 * kMedium);
-#else
-  operator delete(block, kMedium);
-#endif
+  if (is_misuse()) {
+    block = at(block);
+    operator delete(block, 2 * kMedium);
+  } else {
+    operator delete(block, kMedium);
+  }
   return survived();
 }

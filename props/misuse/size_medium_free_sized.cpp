@@ -6,11 +6,11 @@
 int main() {
   begin();
   void* block = opaque(static_cast<void*>(malloc(kMedium)));
-#ifndef CONTROL
-  block = at(block);
-  symbol<void(void*, size_t)>("free_sized")(block, 2 * kMedium);
-#else
-  symbol<void(void*, size_t)>("free_sized")(block, kMedium);
-#endif
+  if (is_misuse()) {
+    block = at(block);
+    symbol<void(void*, size_t)>("free_sized")(block, 2 * kMedium);
+  } else {
+    symbol<void(void*, size_t)>("free_sized")(block, kMedium);
+  }
   return survived();
 }

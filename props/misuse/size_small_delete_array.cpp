@@ -6,11 +6,11 @@
 int main() {
   begin();
   void* block = opaque(static_cast<void*>(operator new[](kSmall)));
-#ifndef CONTROL
-  block = at(block);
-  operator delete[](block, 3 * kSmall);
-#else
-  operator delete[](block, kSmall);
-#endif
+  if (is_misuse()) {
+    block = at(block);
+    operator delete[](block, 3 * kSmall);
+  } else {
+    operator delete[](block, kSmall);
+  }
   return survived();
 }

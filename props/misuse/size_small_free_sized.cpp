@@ -6,11 +6,11 @@
 int main() {
   begin();
   void* block = opaque(static_cast<void*>(malloc(kSmall)));
-#ifndef CONTROL
-  block = at(block);
-  symbol<void(void*, size_t)>("free_sized")(block, 3 * kSmall);
-#else
-  symbol<void(void*, size_t)>("free_sized")(block, kSmall);
-#endif
+  if (is_misuse()) {
+    block = at(block);
+    symbol<void(void*, size_t)>("free_sized")(block, 3 * kSmall);
+  } else {
+    symbol<void(void*, size_t)>("free_sized")(block, kSmall);
+  }
   return survived();
 }

@@ -8,10 +8,10 @@ int main() {
   char* slot = take_for(WHEN, SIZE);
   meanwhile(WHEN, SIZE);
   auto* free_sized = symbol<void(void*, size_t)>("free_sized");
-#ifndef CONTROL
-  run_at(WHERE, [&] { free_sized(at(slot), 2 * SIZE); });
-#else
-  run_at(WHERE, [&] { free_sized(slot, SIZE); });
-#endif
+  if (is_misuse()) {
+    run_at(WHERE, [&] { free_sized(at(slot), 2 * SIZE); });
+  } else {
+    run_at(WHERE, [&] { free_sized(slot, SIZE); });
+  }
   return survived();
 }

@@ -6,9 +6,9 @@
 int main() {
   begin();
   const Neighbours two = take_neighbours(SIZE);
-#ifndef CONTROL
-  at(two.second)[-1] ^= 1;
-#endif
+  if (is_misuse()) {
+    at(two.second)[-1] ^= 1;
+  }
   free(two.second);
   return survived();
 }

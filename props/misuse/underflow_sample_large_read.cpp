@@ -6,9 +6,9 @@
 int main() {
   begin();
   char* slot = take(kLarge + 33);
-#ifndef CONTROL
-  keep(*at(slot - 1));
-#endif
+  if (is_misuse()) {
+    keep(*at(slot - 1));
+  }
   free(slot);
   return survived();
 }

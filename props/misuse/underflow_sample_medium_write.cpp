@@ -6,9 +6,9 @@
 int main() {
   begin();
   char* slot = take(kMedium);
-#ifndef CONTROL
-  *at(slot - 1) = 1;
-#endif
+  if (is_misuse()) {
+    *at(slot - 1) = 1;
+  }
   free(slot);
   return survived();
 }

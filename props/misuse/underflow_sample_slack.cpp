@@ -14,10 +14,10 @@ int main() {
   }
   // In front of the lower one may be a guard, if it is no sample; in front of the higher one are zeroes.
   free(other);
-#ifndef CONTROL
-  slot = at(slot);
-  slot[-1] = 0;
-#endif
+  if (is_misuse()) {
+    slot = at(slot);
+    slot[-1] = 0;
+  }
   free(slot);
   return survived();
 }

@@ -6,9 +6,9 @@
 int main() {
   begin();
   const Neighbours two = take_neighbours(kSmall);
-#ifndef CONTROL
-  at(two.second)[-1] ^= 1;
-#endif
+  if (is_misuse()) {
+    at(two.second)[-1] ^= 1;
+  }
   keep(realloc(two.second, 4000));
   return survived();
 }

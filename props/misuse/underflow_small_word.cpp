@@ -6,9 +6,9 @@
 int main() {
   begin();
   const Neighbours two = take_neighbours(kSmall);
-#ifndef CONTROL
-  reinterpret_cast<int*>(at(two.second))[-1] = 7;
-#endif
+  if (is_misuse()) {
+    reinterpret_cast<int*>(at(two.second))[-1] = 7;
+  }
   free(two.second);
   return survived();
 }

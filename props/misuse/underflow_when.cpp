@@ -7,9 +7,9 @@ int main() {
   begin();
   const Neighbours two = take_neighbours(SIZE);
   meanwhile(WHEN, SIZE);
-#ifndef CONTROL
-  run_at(WHERE, [&] { at(two.second)[-1] ^= 1; });
-#endif
+  if (is_misuse()) {
+    run_at(WHERE, [&] { at(two.second)[-1] ^= 1; });
+  }
   free(two.second);
   return survived();
 }

@@ -7,8 +7,8 @@ int main() {
   begin();
   void* slot = take(SIZE);
   elsewhere([slot] { free(slot); });
-#ifndef CONTROL
-  keep(malloc_usable_size(at(slot)));
-#endif
+  if (is_misuse()) {
+    keep(malloc_usable_size(at(slot)));
+  }
   return survived();
 }

@@ -8,8 +8,8 @@ int main() {
   char* slot = take(kSmall);
   free(slot);
   for (int i = 0; i < 1000; ++i) free(take(kSmall));
-#ifndef CONTROL
-  keep(*at(slot));
-#endif
+  if (is_misuse()) {
+    keep(*at(slot));
+  }
   return survived();
 }

@@ -7,8 +7,8 @@ int main() {
   begin();
   char* slot = take(kMedium);
   free(slot);
-#ifndef CONTROL
-  keep(*at(slot + 30000));
-#endif
+  if (is_misuse()) {
+    keep(*at(slot + 30000));
+  }
   return survived();
 }

@@ -7,8 +7,8 @@ int main() {
   begin();
   char* slot = take(kSmall);
   free(slot);
-#ifndef CONTROL
-  keep(*at(slot + 7));
-#endif
+  if (is_misuse()) {
+    keep(*at(slot + 7));
+  }
   return survived();
 }

@@ -8,8 +8,8 @@ int main() {
   char* slot = take(kSmall);
   char* moved = opaque(static_cast<char*>(realloc(slot, 1000)));
   moved[999] = 1;
-#ifndef CONTROL
-  keep(*at(slot));
-#endif
+  if (is_misuse()) {
+    keep(*at(slot));
+  }
   return survived();
 }

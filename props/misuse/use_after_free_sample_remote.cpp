@@ -7,8 +7,8 @@ int main() {
   begin();
   char* slot = take(kSmall);
   elsewhere([&] { free(slot); });
-#ifndef CONTROL
-  keep(*at(slot));
-#endif
+  if (is_misuse()) {
+    keep(*at(slot));
+  }
   return survived();
 }

@@ -7,8 +7,8 @@ int main() {
   begin();
   char* slot = take(kSmall);
   free(slot);
-#ifndef CONTROL
-  *at(slot + kSmall - 1) = 1;
-#endif
+  if (is_misuse()) {
+    *at(slot + kSmall - 1) = 1;
+  }
   return survived();
 }

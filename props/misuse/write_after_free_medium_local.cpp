@@ -7,9 +7,9 @@ int main() {
   begin();
   char* slot = take(kMedium);
   free(slot);
-#ifndef CONTROL
-  at(slot)[kMedium / 2] = 1;
-#endif
+  if (is_misuse()) {
+    at(slot)[kMedium / 2] = 1;
+  }
   for (int i = 0; i != 5000; ++i) free(take(kMedium));
   return survived();
 }

@@ -7,9 +7,9 @@ int main() {
   begin();
   char* slot = opaque(static_cast<char*>(operator new(kSmall)));
   operator delete(slot);
-#ifndef CONTROL
-  *at(slot) = 1;
-#endif
+  if (is_misuse()) {
+    *at(slot) = 1;
+  }
   for (int i = 0; i != 100000; ++i) free(take(kSmall));
   return survived();
 }

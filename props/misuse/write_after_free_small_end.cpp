@@ -7,9 +7,9 @@ int main() {
   begin();
   char* slot = take(kSmall);
   free(slot);
-#ifndef CONTROL
-  at(slot)[47] = 1;
-#endif
+  if (is_misuse()) {
+    at(slot)[47] = 1;
+  }
   for (int i = 0; i != 100000; ++i) free(take(kSmall));
   return survived();
 }

@@ -9,9 +9,9 @@ int main() {
   free(slot);
   meanwhile(WHEN, SIZE);
   char* again = WHEN == kReuse ? take_again(slot, SIZE) : nullptr;
-#ifndef CONTROL
-  run_at(WHERE, [&] { *at(slot) = 1; });
-#endif
+  if (is_misuse()) {
+    run_at(WHERE, [&] { *at(slot) = 1; });
+  }
   free(again);
   if (SIZE < kLarge) {
     for (int i = 0; i != (SIZE == kSmall ? 100000 : 5000); ++i) free(take(SIZE));

@@ -6,10 +6,10 @@
 int main() {
   begin();
   char* block = opaque(static_cast<char*>(aligned_alloc(64, 0)));
-#ifndef CONTROL
-  block = at(block);
-  keep(block[0]);
-#endif
+  if (is_misuse()) {
+    block = at(block);
+    keep(block[0]);
+  }
   free(block);
   return survived();
 }

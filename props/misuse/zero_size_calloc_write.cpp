@@ -6,10 +6,10 @@
 int main() {
   begin();
   char* block = opaque(static_cast<char*>(calloc(0, 16)));
-#ifndef CONTROL
-  block = at(block);
-  block[0] = 1;
-#endif
+  if (is_misuse()) {
+    block = at(block);
+    block[0] = 1;
+  }
   free(block);
   return survived();
 }

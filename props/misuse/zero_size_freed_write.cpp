@@ -7,9 +7,9 @@ int main() {
   begin();
   char* block = opaque(static_cast<char*>(malloc(0)));
   free(block);
-#ifndef CONTROL
-  block = at(block);
-  block[0] = 1;
-#endif
+  if (is_misuse()) {
+    block = at(block);
+    block[0] = 1;
+  }
   return survived();
 }

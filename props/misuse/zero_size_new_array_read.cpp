@@ -6,10 +6,10 @@
 int main() {
   begin();
   char* block = opaque(static_cast<char*>(operator new[](0)));
-#ifndef CONTROL
-  block = at(block);
-  keep(block[0]);
-#endif
+  if (is_misuse()) {
+    block = at(block);
+    keep(block[0]);
+  }
   operator delete[](block);
   return survived();
 }
