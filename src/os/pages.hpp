@@ -85,7 +85,7 @@ class PretendedPages {
   static constexpr std::size_t kGrain = 4096;
   static constexpr std::size_t kInUnit = kUnit / kGrain;
   /// The machine's pages that are emptied by hand at most, and bytes of which it is asked which pages have memory.
-  static constexpr std::size_t kMostEmptied = 512;
+  static constexpr std::size_t kMostEmptied = 1024;
   static constexpr std::size_t kMostLooked = 256 * kUnit;
 
   [[nodiscard]] std::size_t grain_of(const void* at) const {
