@@ -166,7 +166,8 @@ class Aftermath {
   void forget(const char* from, const char* to) {
     keep_if([=](const char* at) { return at < from || at >= to; });
   }
-  /// Nobody is left who could free the allocation at `slot`.
+  /// Nobody need find what was done to the end of the allocation at `slot`: who could free it is gone, or could not
+  /// look.
   void abandon(const char* slot) {
     for (Mark& mark : marks_) {
       if (mark.kind == Kind::end && mark.slot == slot) mark.kind = Kind::pending;

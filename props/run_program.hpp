@@ -597,6 +597,8 @@ class Runner : private Attacks<Runner<H, Model>, H> {
     if (must_die && result != nullptr && own_failures() == wanted.injected) {
       return fail("P14 a realloc did not find an overflow", old_address, "usable %zu", old.usable);
     }
+    // The kernel would not let it look. What was behind the old end need not be behind the new one.
+    if (must_die && result != nullptr) aftermath_.abandon(old_address);
     if (old_address == nullptr) {
       if (settle(slot, thread, result, wanted)) paint(slot);
       return;
