@@ -14,11 +14,5 @@ int main() {
     distance = next - block;
     block = next;
   }
-  if (is_misuse()) {
-    keep(at(&right));
-    return guessed(right >= 10);
-  } else {
-    keep(right);
-    return survived();
-  }
+  return guessed(right, 10);
 }

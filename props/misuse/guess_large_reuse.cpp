@@ -11,11 +11,5 @@ int main() {
     free(block);
     right += take(kLarge) == block;
   }
-  if (is_misuse()) {
-    keep(at(&right));
-    return guessed(right >= 10);
-  } else {
-    keep(right);
-    return survived();
-  }
+  return guessed(right, 10);
 }

@@ -17,11 +17,5 @@ int main() {
     last = place;
     ++chunks;
   }
-  if (is_misuse()) {
-    keep(at(&right));
-    return guessed(right >= 32);
-  } else {
-    keep(right);
-    return survived();
-  }
+  return guessed(right, 32);
 }

@@ -13,11 +13,5 @@ int main() {
     right += next == slot + place_of(slot, SIZE).shape.slot_size;
     slot = next;
   }
-  if (is_misuse()) {
-    keep(at(&right));
-    return guessed(right >= 50);
-  } else {
-    keep(right);
-    return survived();
-  }
+  return guessed(right, 50);
 }

@@ -14,11 +14,5 @@ int main() {
     const char* slot = take(kSmall);
     for (int k = 0; k != kCount; k += kEvery) right += taken[k] == slot;
   }
-  if (is_misuse()) {
-    keep(at(&right));
-    return guessed(right >= kCount / kEvery / 2);
-  } else {
-    keep(right);
-    return survived();
-  }
+  return guessed(right, kCount / kEvery / 2);
 }

@@ -183,6 +183,17 @@ template <class T>
   return 0;
 }
 
+/// The same for guesses of which `right` were right: making use of them is the misuse.
+template <class Count>
+[[nodiscard]] int guessed(Count& right, Count enough) {
+  if (is_misuse()) {
+    keep(at(&right));
+    return guessed(right >= enough);
+  }
+  keep(right);
+  return survived();
+}
+
 /// A function that glibc's headers do not declare.
 template <class F>
 [[nodiscard]] F* symbol(const char* name) {
