@@ -92,6 +92,7 @@ class Aftermath {
       // What was written before may have been cleared meanwhile, and what lies there may be another thing now.
       if (!marks_[i].changed() || *at != marks_[i].left) marks_[i] = {at, slot, *at, value, kind};
       marks_[i].left = value;
+      if (value == marks_[i].before) marks_[i] = marks_[--count_];  // put back: what the heap does next is its own
       return true;
     }
     if (count_ == marks_.size()) return false;
