@@ -136,6 +136,10 @@ void mutate_header(std::uint8_t* record, Dice& dice) {
   props::encode_header(header, record);
 }
 
+void set_argument(std::uint8_t* record, std::uint32_t argument) {
+  for (unsigned i = 0; i < 4; ++i) record[4 + i] = static_cast<std::uint8_t>(argument >> (8 * i));
+}
+
 /// Changes one field of a record, most often to something that matters.
 void mutate_record(std::uint8_t* record, const props::Header& header, Dice& dice) {
   switch (dice.below(8)) {
@@ -154,29 +158,9 @@ void mutate_record(std::uint8_t* record, const props::Header& header, Dice& dice
     case 4:
       record[0] = static_cast<std::uint8_t>(dice.below(32));
       break;
-    default: {
-      const std::uint32_t argument = edge_argument(dice);
-      for (unsigned i = 0; i < 4; ++i) record[4 + i] = static_cast<std::uint8_t>(argument >> (8 * i));
+    default:
+      set_argument(record, edge_argument(dice));
       break;
-    }
-  }
-}
-
-/// A full pile takes as long as fifty programs without one, so few programs have one: of the others, all piles together
-/// are small.
-void cut_piles(const Records& program, Dice& dice) {
-  constexpr unsigned kFullOnceIn = 128;
-  constexpr unsigned kMostPiled = 8;
-  if (dice.below(kFullOnceIn) == 0) return;
-  const props::Header header = props::decode_header(program.data, kRecordBytes);
-  unsigned piled = 0;
-  for (std::size_t i = 0; i != program.count; ++i) {
-    const Op op = props::decode_op(header, program.at(i));
-    if (op.code != OpCode::pile_up) continue;
-    std::uint8_t& detail = program.at(i)[3];
-    if (piled + props::pile_count(op) > kMostPiled)
-      detail = static_cast<std::uint8_t>(std::min(op.detail + 0U, dice.below(4)));
-    piled += detail + 1U;
   }
 }
 
@@ -189,24 +173,39 @@ bool is_large(std::uint32_t argument) {
   return kind >= 7 && kind <= 12;
 }
 
-/// Most programs have few large allocations, for the same reason. Another one asks for what the program asks for
-/// elsewhere: what is freed and what is allocated meet where their sizes do.
-void cut_large(const Records& program, Dice& dice) {
-  constexpr unsigned kUncutOnceIn = 16;
+/// A full pile, or a block or an alignment of megabytes, takes as long as fifty programs without one, so few programs
+/// have one. In the others all piles together are small, and at most three requests are large, by some units. Any more
+/// ask for what the program asks for elsewhere: what is freed and what is allocated meet where their sizes do.
+void cut_cost(const Records& program, Dice& dice) {
+  constexpr unsigned kUncutOnceIn = 128;
+  constexpr std::size_t kMostBytes = std::size_t{256} << 10U;
+  constexpr std::size_t kMostServed = std::size_t{256} << 20U;
+  static const props::SizeTable sizes;
   if (program.count == 0 || dice.below(kUncutOnceIn) == 0) return;
   const props::Header header = props::decode_header(program.data, kRecordBytes);
-  const auto asks = [](const Op& op) { return op.code <= OpCode::memalign_op || op.code == OpCode::pile_up; };
-  unsigned left = dice.below(4);
+  unsigned left_to_pile = 8;
+  unsigned left_large = dice.below(4);
   for (std::size_t i = 0; i != program.count; ++i) {
     Op op = props::decode_op(header, program.at(i));
-    if (!asks(op) || !is_large(op.argument)) continue;
-    if (left != 0) {
-      --left;
-      continue;
+    const bool piles = op.code == OpCode::pile_up;
+    if (op.code > OpCode::memalign_op && !piles) continue;
+    if (piles) {
+      if (props::pile_count(op) > left_to_pile) op.detail = static_cast<std::uint8_t>(dice.below(4));
+      left_to_pile -= std::min(left_to_pile, props::pile_count(op));
+    } else if (op.code >= OpCode::aligned_alloc_op && op.detail >> 5U == 6) {
+      op.detail ^= 0x60U;  // of the alignments below those of megabytes
     }
-    const Op other = props::decode_op(header, program.at(dice.below(program.count)));
-    op.argument = asks(other) && !is_large(other.argument) ? other.argument : random_edge(dice, kSmallClasses);
-    props::encode_op(header, op, program.at(i));
+    if (is_large(op.argument) && left_large != 0) {
+      --left_large;
+      const std::size_t size = sizes.decode(op.argument);
+      if (size > kMostBytes && size <= kMostServed) op.argument = 0xC000'0000U | dice.below(64);
+    } else if (is_large(op.argument)) {
+      const Op other = props::decode_op(header, program.at(dice.below(program.count)));
+      const bool asks = other.code <= OpCode::memalign_op || other.code == OpCode::pile_up;
+      op.argument = asks && !is_large(other.argument) ? other.argument : random_edge(dice, kSmallClasses);
+    }
+    program.at(i)[3] = op.detail;
+    set_argument(program.at(i), op.argument);
   }
 }
 
@@ -225,6 +224,7 @@ std::size_t mutate_program(std::uint8_t* data, std::size_t size, std::size_t max
   Records program{data, size / kRecordBytes - 1, max_size / kRecordBytes - 1};
   if (byte_mutate != nullptr && dice.below(16) == 0) {
     const std::size_t mutated = byte_mutate(data, size, max_size);
+    if (mutated >= kRecordBytes) cut_cost({data, mutated / kRecordBytes - 1, program.limit}, dice);
     return std::max<std::size_t>(mutated, 1);
   }
   for (unsigned rounds = 1 + dice.below(4); rounds != 0; --rounds) {
@@ -297,8 +297,7 @@ std::size_t mutate_program(std::uint8_t* data, std::size_t size, std::size_t max
         break;
     }
   }
-  cut_piles(program, dice);
-  cut_large(program, dice);
+  cut_cost(program, dice);
   return (program.count + 1) * kRecordBytes;
 }
 
@@ -336,7 +335,7 @@ std::size_t cross_over_programs(const std::uint8_t* first, std::size_t first_siz
       }
     }
   }
-  cut_piles({out, count, limit}, dice);
+  cut_cost({out, count, limit}, dice);
   return (count + 1) * kRecordBytes;
 }
 

@@ -176,8 +176,7 @@ RC_GTEST_PROP(Mutations, give_whole_records_within_the_limit_and_follow_from_the
   RC_ASSERT(bytes == again);
 }
 
-RC_GTEST_PROP(Mutations, cross_over_takes_records_of_both_and_cuts_piles,
-              (const Bytes& first, const Bytes& second, unsigned seed)) {
+RC_GTEST_PROP(Mutations, cross_over_takes_records_of_both, (const Bytes& first, const Bytes& second, unsigned seed)) {
   const auto limit = *rc::gen::inRange<std::size_t>(0, 400);
   Bytes out(limit);
   const std::size_t size =
@@ -185,17 +184,63 @@ RC_GTEST_PROP(Mutations, cross_over_takes_records_of_both_and_cuts_piles,
   RC_ASSERT(size <= limit);
   RC_ASSERT(size % kRecordBytes == 0U);
   for (std::size_t i = 1; i < size / kRecordBytes; ++i) {
+    const std::uint8_t* const record = &out[i * kRecordBytes];
+    const OpCode code = decode_op(decode_header(out.data(), size), record).code;
+    // What a request asks for may have been cut.
+    const std::size_t kept = code <= OpCode::memalign_op || code == OpCode::pile_up ? 3 : kRecordBytes;
     const auto is_in = [&](const Bytes& parent) {
       for (std::size_t j = 1; j <= op_count(parent.size()); ++j) {
-        Bytes record(&out[i * kRecordBytes], &out[i * kRecordBytes] + kRecordBytes);
-        const std::uint8_t detail = parent[j * kRecordBytes + 3];
-        if (record[3] <= detail && decode_op(decode_header(out.data(), size), record.data()).code == OpCode::pile_up)
-          record[3] = detail;
-        if (std::equal(record.begin(), record.end(), &parent[j * kRecordBytes])) return true;
+        if (std::equal(record, record + kept, &parent[j * kRecordBytes])) return true;
       }
       return false;
     };
     RC_ASSERT(is_in(first) || is_in(second));
+  }
+}
+
+TEST(Mutations, leave_out_what_takes_as_long_as_many_programs_but_for_few) {
+  Program costly;
+  costly.header.threads = 2;
+  constexpr std::uint8_t kAlign4M = 0xC1;
+  for (unsigned i = 0; i != 4; ++i) {
+    costly.ops.push_back({OpCode::pile_up, 0, 0, 255, literal_size(65536)});
+    costly.ops.push_back({OpCode::memalign_op, 0, 0, kAlign4M, literal_size(16U << 20U)});
+    costly.ops.push_back({OpCode::malloc_op, 1, 0, 0, literal_size(32U << 20U)});
+    costly.ops.push_back({OpCode::malloc_op, 1, 0, 0, literal_size(100)});
+  }
+  const Bytes bytes = encode(costly);
+  const auto is_cut = [](const Bytes& mutated) {
+    static const SizeTable sizes;
+    unsigned piled = 0;
+    unsigned large = 0;
+    std::size_t most = 0;
+    for (const Op& op : decode(mutated.data(), mutated.size()).ops) {
+      if (op.code == OpCode::pile_up) piled += pile_count(op);
+      if (op.code > OpCode::memalign_op && op.code != OpCode::pile_up) continue;
+      const std::size_t size = sizes.decode(op.argument);
+      if (size > 4096 && size < std::size_t{1} << 30U) ++large;
+      if (size < std::size_t{1} << 30U) most = std::max(most, size);
+      if (op.code == OpCode::memalign_op && is_power_of_two(decode_alignment(op.detail)))
+        most = std::max(most, decode_alignment(op.detail) / 4);
+    }
+    return piled <= 32 && large <= 3 && most <= std::size_t{300} << 10U;
+  };
+  constexpr unsigned kTimes = 2000;
+  unsigned crossed = 0;
+  unsigned mutated = 0;
+  for (unsigned seed = 0; seed != kTimes; ++seed) {
+    Bytes out(2 * bytes.size());
+    out.resize(fuzz::cross_over_programs(bytes.data(), bytes.size(), bytes.data(), bytes.size(), out.data(), out.size(),
+                                         seed));
+    crossed += is_cut(out) ? 1 : 0;
+    out = bytes;
+    const auto as_it_is = [](std::uint8_t*, std::size_t size, std::size_t) { return size; };
+    out.resize(fuzz::mutate_program(out.data(), out.size(), out.size(), seed, as_it_is));
+    mutated += is_cut(out) ? 1 : 0;
+  }
+  for (const unsigned cut : {crossed, mutated}) {
+    EXPECT_GT(cut, kTimes - kTimes / 32);
+    EXPECT_LT(cut, kTimes);
   }
 }
 

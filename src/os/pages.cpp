@@ -139,12 +139,25 @@ bool PretendedPages::is_open(const void* at) const {
 }
 
 void PretendedPages::set_open(void* start, std::size_t bytes, bool open) {
-  const std::size_t first = grain_of(start);
-  for (std::size_t grain = first; grain != first + bytes / kGrain; ++grain) {
+  const std::size_t end = grain_of(start) + bytes / kGrain;
+  for (std::size_t grain = grain_of(start); grain != end;) {
+    const std::size_t in_unit = grain % kInUnit;
+    const std::size_t count = kInUnit - in_unit < end - grain ? kInUnit - in_unit : end - grain;
+    const unsigned bits = ((1U << count) - 1) << in_unit;
     std::uint16_t& closed = closed_[grain / kInUnit];
-    const unsigned bit = 1U << (grain % kInUnit);
-    closed = static_cast<std::uint16_t>(open ? closed & ~bit : closed | bit);
+    closed = static_cast<std::uint16_t>(open ? closed & ~bits : closed | bits);
+    grain += count;
   }
+}
+
+char* PretendedPages::end_of_run(char* at, const char* end, bool open) const {
+  while (at != end && is_open(at) == open) {
+    const std::size_t grain = grain_of(at);
+    const bool is_whole_unit = grain % kInUnit == 0 && static_cast<std::size_t>(end - at) >= kUnit &&
+                               closed_[grain / kInUnit] == (open ? 0 : kAllClosed);
+    at += is_whole_unit ? kUnit : kGrain;
+  }
+  return at;
 }
 
 // What is closed is emptied when it is opened again, which most of it never is.
@@ -155,13 +168,12 @@ bool PretendedPages::withdraw(void* start, std::size_t bytes) {
 
 bool PretendedPages::permit(void* start, std::size_t bytes) {
   char* const end = static_cast<char*>(start) + bytes;
-  for (char* at = static_cast<char*>(start); at != end;) {
-    char* const from = at;
-    while (at != end && !is_open(at)) at += kGrain;
-    const auto length = static_cast<std::size_t>(at - from);
-    if (length != 0 && !discard(from, length)) return false;
+  for (char* from = end_of_run(static_cast<char*>(start), end, true); from != end;) {
+    char* const to = end_of_run(from, end, false);
+    const auto length = static_cast<std::size_t>(to - from);
+    if (!discard(from, length)) return false;
     set_open(from, length, true);
-    while (at != end && is_open(at)) at += kGrain;
+    from = end_of_run(to, end, true);
   }
   return true;
 }

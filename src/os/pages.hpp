@@ -84,6 +84,7 @@ class PretendedPages {
  private:
   static constexpr std::size_t kGrain = 4096;
   static constexpr std::size_t kInUnit = kUnit / kGrain;
+  static constexpr std::uint16_t kAllClosed = 0xFFFF;
   /// The machine's pages that are emptied by hand at most, and bytes of which it is asked which pages have memory.
   static constexpr std::size_t kMostEmptied = 1024;
   static constexpr std::size_t kMostLooked = 256 * kUnit;
@@ -92,6 +93,8 @@ class PretendedPages {
     return static_cast<std::size_t>(static_cast<const char*>(at) - region_) / kGrain;
   }
   void set_open(void* start, std::size_t bytes, bool open);
+  /// Where the run of grains from `at` that are as `open` says ends; at most at `end`.
+  [[nodiscard]] char* end_of_run(char* at, const char* end, bool open) const;
 
   char* region_ = nullptr;
   std::uint16_t* closed_ = nullptr;  ///< of each unit, a bit for each grain without access
