@@ -185,7 +185,8 @@ class Attacks<Self, H> {
       } else if (live != nullptr) {
         if (!is_watched(place, *live, at)) {
           // Slack that nobody looks at.
-        } else if (!aftermath_.note(Aftermath::Kind::end, place.start, at, static_cast<char>(value))) {
+        } else if (!aftermath_.note(live->lost ? Aftermath::Kind::pending : Aftermath::Kind::end, place.start, at,
+                                    static_cast<char>(value))) {
           continue;
         }
       } else {
@@ -288,6 +289,7 @@ class Attacks<Self, H> {
       return pages(size) == pages(live.size);
     }
     const auto slot_size = static_cast<std::size_t>(place.end - place.start);
+    if (slot_size == 0) return false;  // what a request of nothing gave
     const std::size_t capacity = slot_size - (place.canary ? 8 : 0);
     const std::size_t needs = std::max<std::size_t>(size, 1) + (promises_.exact ? 8 : 0);  // a canary always
     if (size <= capacity && size >= capacity / 2) return true;  // what realloc may have left where it was

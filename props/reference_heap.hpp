@@ -20,6 +20,7 @@ struct Allocation {
   std::uint8_t owner = 0;  ///< logical thread that last allocated or resized it
   AllocationState state = AllocationState::live;
   bool spoiled = false;  ///< an attacker wrote into it: its contents are anything
+  bool lost = false;     ///< a fork left it behind: nobody will free it
 
   /// One past the last byte that no other allocation may have. Allocations of size zero have an address of their own.
   [[nodiscard]] const char* end() const { return address + (usable != 0 ? usable : 1); }

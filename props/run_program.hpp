@@ -370,6 +370,7 @@ class Runner : private Attacks<Runner<H, Model>, H> {
       model_.remove(frame.slot->address);
     } else {
       aftermath_.abandon(frame.slot->address);
+      if (Allocation* const lost = model_.find(frame.slot->address)) lost->lost = true;
     }
     frame.slot->address = nullptr;
   }

@@ -62,13 +62,14 @@ void Allocator<S>::push(ThreadHeap& heap, Chunk** list, Chunk* chunk, bool front
 
 template <class S>
 void Allocator<S>::unlink(ThreadHeap& heap, Chunk* chunk) {
-  ClassChunks& chunks = heap.classes[chunk->size_class()];
-  Chunk** const list = chunk->place == Chunk::Place::usable ? &chunks.usable : &chunks.full;
   check_neighbour(heap, chunk, chunk->next);
   if (chunk->previous != chunk->next) check_neighbour(heap, chunk, chunk->previous);
   if (!STAVE_MUTANT(no_list_check) && (chunk->next->previous != chunk || chunk->previous->next != chunk)) [[unlikely]] {
     die_in_chunk(Fault::corrupt_list, "a chunk's neighbour does not point back", chunk, chunk);
   }
+  // Only now is it known that the chunk's class, which its neighbours have, is one.
+  ClassChunks& chunks = heap.classes[chunk->size_class()];
+  Chunk** const list = chunk->place == Chunk::Place::usable ? &chunks.usable : &chunks.full;
   if (chunk->next == chunk) {
     *list = nullptr;
   } else {
