@@ -186,26 +186,27 @@ void cut_cost(const Records& program, Dice& dice) {
   unsigned left_to_pile = 8;
   unsigned left_large = dice.below(4);
   for (std::size_t i = 0; i != program.count; ++i) {
-    Op op = props::decode_op(header, program.at(i));
-    const bool piles = op.code == OpCode::pile_up;
-    if (op.code > OpCode::memalign_op && !piles) continue;
-    if (piles) {
-      if (props::pile_count(op) > left_to_pile) op.detail = static_cast<std::uint8_t>(dice.below(4));
-      left_to_pile -= std::min(left_to_pile, props::pile_count(op));
+    std::uint8_t* const record = program.at(i);
+    const Op op = props::decode_op(header, record);
+    if (!props::is_request(op.code)) continue;
+    if (op.code == OpCode::pile_up) {
+      std::uint8_t& detail = record[3];
+      if (props::pile_count(op) > left_to_pile)
+        detail = static_cast<std::uint8_t>(std::min(op.detail + 0U, dice.below(4)));
+      left_to_pile -= std::min(left_to_pile, detail + 1U);
     } else if (op.code >= OpCode::aligned_alloc_op && op.detail >> 5U == 6) {
-      op.detail ^= 0x60U;  // of the alignments below those of megabytes
+      record[3] ^= 0x60U;  // of the alignments below those of megabytes
     }
-    if (is_large(op.argument) && left_large != 0) {
-      --left_large;
-      const std::size_t size = sizes.decode(op.argument);
-      if (size > kMostBytes && size <= kMostServed) op.argument = 0xC000'0000U | dice.below(64);
-    } else if (is_large(op.argument)) {
+    if (!is_large(op.argument)) continue;
+    if (left_large == 0) {
       const Op other = props::decode_op(header, program.at(dice.below(program.count)));
-      const bool asks = other.code <= OpCode::memalign_op || other.code == OpCode::pile_up;
-      op.argument = asks && !is_large(other.argument) ? other.argument : random_edge(dice, kSmallClasses);
+      const bool is_small = props::is_request(other.code) && !is_large(other.argument);
+      set_argument(record, is_small ? other.argument : random_edge(dice, kSmallClasses));
+      continue;
     }
-    program.at(i)[3] = op.detail;
-    set_argument(program.at(i), op.argument);
+    --left_large;
+    const std::size_t size = sizes.decode(op.argument);
+    if (size > kMostBytes && size <= kMostServed) set_argument(record, 0xC000'0000U | dice.below(64));
   }
 }
 

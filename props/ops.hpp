@@ -210,6 +210,8 @@ class SizeTable {
 /// The number of elements that a detail byte stands for, given the element's size; some products overflow.
 [[nodiscard]] std::size_t decode_count(std::uint8_t detail, std::size_t element_size);
 
+/// Whether an operation asks for memory by its argument.
+[[nodiscard]] constexpr bool is_request(OpCode code) { return code <= OpCode::memalign_op || code == OpCode::pile_up; }
 /// Number of allocations of a pile operation.
 [[nodiscard]] constexpr unsigned pile_count(const Op& op) { return op.detail + 1U; }
 [[nodiscard]] constexpr unsigned pile_number(const Op& op) { return op.slot % kPiles; }

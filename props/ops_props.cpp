@@ -186,11 +186,20 @@ RC_GTEST_PROP(Mutations, cross_over_takes_records_of_both, (const Bytes& first, 
   for (std::size_t i = 1; i < size / kRecordBytes; ++i) {
     const std::uint8_t* const record = &out[i * kRecordBytes];
     const OpCode code = decode_op(decode_header(out.data(), size), record).code;
-    // What a request asks for may have been cut.
-    const std::size_t kept = code <= OpCode::memalign_op || code == OpCode::pile_up ? 3 : kRecordBytes;
+    // What a request asks for may have been cut: how many, an alignment, or a size that may be large.
+    const auto is_made_of = [&](const std::uint8_t* parent) {
+      if (!is_request(code)) return std::equal(record, record + kRecordBytes, parent);
+      if (!std::equal(record, record + 3, parent)) return false;
+      const bool is_cut =
+          code == OpCode::pile_up ? record[3] < parent[3] : code >= OpCode::aligned_alloc_op && parent[3] >> 5U == 6;
+      if (record[3] != parent[3] && !is_cut) return false;
+      const unsigned kind = parent[7] >> 4U;
+      const bool may_be_large = (kind >= 4 && kind <= 12) || kind == 14;
+      return may_be_large || std::equal(record + 4, record + kRecordBytes, parent + 4);
+    };
     const auto is_in = [&](const Bytes& parent) {
       for (std::size_t j = 1; j <= op_count(parent.size()); ++j) {
-        if (std::equal(record, record + kept, &parent[j * kRecordBytes])) return true;
+        if (is_made_of(&parent[j * kRecordBytes])) return true;
       }
       return false;
     };
@@ -208,22 +217,26 @@ TEST(Mutations, leave_out_what_takes_as_long_as_many_programs_but_for_few) {
     costly.ops.push_back({OpCode::malloc_op, 1, 0, 0, literal_size(32U << 20U)});
     costly.ops.push_back({OpCode::malloc_op, 1, 0, 0, literal_size(100)});
   }
+  costly.ops.push_back({OpCode::pile_up, 1, 1, 0, literal_size(100)});
   const Bytes bytes = encode(costly);
   const auto is_cut = [](const Bytes& mutated) {
     static const SizeTable sizes;
     unsigned piled = 0;
     unsigned large = 0;
-    std::size_t most = 0;
+    std::size_t size = 0;
+    std::size_t alignment = 0;
     for (const Op& op : decode(mutated.data(), mutated.size()).ops) {
+      if (!is_request(op.code)) continue;
       if (op.code == OpCode::pile_up) piled += pile_count(op);
-      if (op.code > OpCode::memalign_op && op.code != OpCode::pile_up) continue;
-      const std::size_t size = sizes.decode(op.argument);
-      if (size > 4096 && size < std::size_t{1} << 30U) ++large;
-      if (size < std::size_t{1} << 30U) most = std::max(most, size);
-      if (op.code == OpCode::memalign_op && is_power_of_two(decode_alignment(op.detail)))
-        most = std::max(most, decode_alignment(op.detail) / 4);
+      // What is refused at once costs nothing.
+      const std::size_t align = decode_alignment(op.detail);
+      if (op.code == OpCode::memalign_op && is_power_of_two(align)) alignment = std::max(alignment, align);
+      const std::size_t asked = sizes.decode(op.argument);
+      if (asked >= std::size_t{1} << 30U) continue;
+      if (asked > 4096) ++large;
+      size = std::max(size, asked);
     }
-    return piled <= 32 && large <= 3 && most <= std::size_t{300} << 10U;
+    return piled <= 32 && large <= 3 && size <= std::size_t{300} << 10U && alignment <= std::size_t{1} << 20U;
   };
   constexpr unsigned kTimes = 2000;
   unsigned crossed = 0;
@@ -233,6 +246,11 @@ TEST(Mutations, leave_out_what_takes_as_long_as_many_programs_but_for_few) {
     out.resize(fuzz::cross_over_programs(bytes.data(), bytes.size(), bytes.data(), bytes.size(), out.data(), out.size(),
                                          seed));
     crossed += is_cut(out) ? 1 : 0;
+    for (const Op& op : decode(out.data(), out.size()).ops) {
+      if (op.code == OpCode::pile_up && op.slot == 1) {
+        EXPECT_EQ(op.detail, 0) << "a pile has grown";
+      }
+    }
     out = bytes;
     const auto as_it_is = [](std::uint8_t*, std::size_t size, std::size_t) { return size; };
     out.resize(fuzz::mutate_program(out.data(), out.size(), out.size(), seed, as_it_is));
